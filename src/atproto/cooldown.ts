@@ -1,0 +1,34 @@
+/** What a 429 without any header means: Bluesky's edge sends such ones. */
+const UNSTATED_MS = 60_000
+
+/** No header makes us wait longer than this; it is asked again then. */
+const LONGEST_MS = 15 * 60_000
+
+type HeaderReader = (name: string) => string | undefined
+
+/**
+ * When a host that answered 429 may be asked again, by its `Retry-After` (seconds or a date, RFC 9110 §10.2.3)
+ * or its `RateLimit-Reset` (a unix time in seconds, as PDSs send it; small numbers are seconds from now).
+ * @param now ms since epoch
+ * @param random 0 to 1, spreads the waiters over a further tenth of the wait
+ * @returns ms since epoch
+ */
+export function cooldownUntil(header: HeaderReader, now: number, random: number): number {
+  const stated = retryAfter(header('retry-after'), now) ?? rateLimitReset(header('ratelimit-reset'), now)
+  const wait = Math.min(Math.max(stated ?? UNSTATED_MS, 1_000), LONGEST_MS)
+  return now + wait * (1 + random / 10)
+}
+
+function retryAfter(text: string | undefined, now: number): number | null {
+  if (text === undefined) return null
+  if (/^\d{1,9}$/.test(text.trim())) return Number(text) * 1000
+  const date = Date.parse(text)
+  return Number.isNaN(date) ? null : date - now
+}
+
+function rateLimitReset(text: string | undefined, now: number): number | null {
+  if (text === undefined || !/^\d{1,12}$/.test(text.trim())) return null
+  const value = Number(text)
+  // No clock has shown less than a year's worth of seconds since 1970.
+  return value < 31_536_000 ? value * 1000 : value * 1000 - now
+}

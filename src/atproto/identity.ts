@@ -1,0 +1,156 @@
+import { type DidDocument, getHandle, getPdsEndpoint } from '@atproto/common-web'
+import { type DidCache, DidNotFoundError, DidResolver, HandleResolver } from '@atproto/identity'
+import { isValidDid, isValidHandle } from '@atproto/syntax'
+import { cooldownUntil } from './cooldown.js'
+import { normalizeHost } from './host.js'
+import { type HttpClient, HttpFailure } from './http.js'
+import { Failure, RateLimited, Unavailable } from './outcome.js'
+
+/** Where an account lives, by its DID document. */
+export interface Located {
+  readonly did: string
+  readonly handle: string | null
+  /** Its PDS, as one spelling. */
+  readonly origin: string
+}
+
+export interface IdentityOptions {
+  readonly http: HttpClient
+  readonly cache: DidCache
+  readonly directoryUrl: string
+  /** A service that answers `com.atproto.identity.resolveHandle`; null: DNS and https, as the spec has it. */
+  readonly handleResolverUrl: string | null
+  readonly allowPrivateNetwork: boolean
+  readonly now: () => number
+  readonly random: () => number
+  /** Called before each request to the directory or a did:web host. */
+  readonly beforeRequest?: () => Promise<void>
+}
+
+const TIMEOUT_MS = 10_000
+const HANDLE_ANSWER_BYTES_MAX = 16 * 1024
+
+/** Looks up accounts: DIDs by the directory and did:web, handles by DNS and https. */
+export class Identities {
+  readonly #options: IdentityOptions
+  readonly #dids: DidResolver
+  readonly #handles: HandleResolver
+
+  constructor(options: IdentityOptions) {
+    this.#options = options
+    this.#dids = new DidResolver({
+      plcUrl: options.directoryUrl,
+      didCache: options.cache,
+      timeout: TIMEOUT_MS,
+      fetch: this.#fetch,
+    })
+    this.#handles = new HandleResolver({ timeout: TIMEOUT_MS, fetch: options.http.fetch })
+  }
+
+  /**
+   * An account's PDS.
+   * @param fresh ask the directory even if a document is at hand
+   * @throws Failure `did-not-found`, `did-invalid`, `directory-unavailable` or a transport class; Unavailable
+   *   for a tombstone; RateLimited
+   */
+  async locate(did: string, fresh: boolean): Promise<Located> {
+    return locatedIn(did, await this.#document(did, fresh), this.#options)
+  }
+
+  /**
+   * The did:key an account signs with.
+   * @throws as `locate`; Failure `did-invalid` when the document has no `#atproto` key
+   */
+  async signingKey(did: string, fresh: boolean): Promise<string> {
+    try {
+      return await this.#dids.resolveAtprotoKey(did, fresh)
+    } catch (error) {
+      throw this.#classed(did, error)
+    }
+  }
+
+  /**
+   * The DID a handle stands for, if the DID's document names the handle too.
+   * @returns null when the handle does not resolve or the two do not agree
+   */
+  async resolveHandle(handle: string): Promise<string | null> {
+    const did = this.#options.handleResolverUrl
+      ? await this.#askForHandle(this.#options.handleResolverUrl, handle)
+      : await this.#handles.resolve(handle)
+    if (did === undefined || did === null || !isValidDid(did)) return null
+    const document = await this.#document(did, false)
+    return handleOf(document) === handle.toLowerCase() ? did : null
+  }
+
+  async #document(did: string, fresh: boolean): Promise<DidDocument> {
+    try {
+      return await this.#dids.ensureResolve(did, fresh)
+    } catch (error) {
+      throw this.#classed(did, error)
+    }
+  }
+
+  async #askForHandle(service: string, handle: string): Promise<string | null> {
+    const url = new URL('/xrpc/com.atproto.identity.resolveHandle', service)
+    url.searchParams.set('handle', handle)
+    const response = await this.#options.http.get({ url, maxBytes: HANDLE_ANSWER_BYTES_MAX, timeoutMs: TIMEOUT_MS })
+    if (response.status >= 500) throw new Failure('directory-unavailable', `the handle resolver answered ${response.status}`)
+    if (response.status !== 200) return null
+    const { did } = JSON.parse(response.body.toString('utf8')) as { did?: unknown }
+    return typeof did === 'string' ? did : null
+  }
+
+  /**
+   * The fetch that @atproto/identity uses. It takes a did:web host's 500 for "not found", so what is not an
+   * answer about the account is thrown from here.
+   */
+  readonly #fetch = async (input: string | URL | Request, init?: RequestInit): Promise<Response> => {
+    await this.#options.beforeRequest?.()
+    const response = await this.#options.http.fetch(input as string | URL, init)
+    if (response.status === 410) throw new Unavailable('tombstoned')
+    if (response.status === 429) {
+      const { now, random } = this.#options
+      throw new RateLimited(new Date(cooldownUntil((name) => response.headers.get(name) ?? undefined, now(), random())))
+    }
+    if (response.status >= 500) throw new Failure('host-error', `answered ${response.status}`)
+    return response
+  }
+
+  #classed(did: string, error: unknown): Error {
+    if (error instanceof Unavailable || error instanceof RateLimited) return error
+    const message = `${did}: ${error instanceof Error ? error.message : String(error)}`
+    if (error instanceof DidNotFoundError) return new Failure('did-not-found', message)
+    const transport = transportFailure(error)
+    if (transport === null) return new Failure('did-invalid', message, { cause: error })
+    const failure = did.startsWith('did:plc:') ? 'directory-unavailable' : transport
+    return new Failure(failure, message, { cause: error })
+  }
+}
+
+/** The PDS a DID document names. */
+export function locatedIn(
+  did: string,
+  document: DidDocument,
+  options: { allowPrivateNetwork: boolean },
+): Located {
+  const endpoint = getPdsEndpoint(document)
+  if (endpoint === undefined) throw new Failure('did-invalid', `${did}: the document names no PDS`)
+  const origin = normalizeHost(endpoint, options)
+  if (origin === null) throw new Failure('did-invalid', `${did}: ${endpoint.slice(0, 200)} is not a usable origin`)
+  return { did, handle: handleOf(document), origin }
+}
+
+/** The handle a document claims, if it is one. */
+export function handleOf(document: DidDocument): string | null {
+  const handle = getHandle(document)?.toLowerCase()
+  return handle !== undefined && isValidHandle(handle) ? handle : null
+}
+
+/** The class of a failure to get an answer at all; null if there was one and it is no good. */
+function transportFailure(error: unknown): 'timeout' | 'host-error' | HttpFailure['failure'] | null {
+  if (error instanceof HttpFailure) return error.failure
+  if (error instanceof Failure && error.failure === 'host-error') return 'host-error'
+  if (error instanceof DOMException && error.name === 'TimeoutError') return 'timeout'
+  if (error instanceof Error && error.cause !== undefined && error.cause !== error) return transportFailure(error.cause)
+  return null
+}

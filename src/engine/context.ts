@@ -1,0 +1,32 @@
+import type { HttpClient } from '../atproto/http.js'
+import type { Identities } from '../atproto/identity.js'
+import type { Config } from '../config.js'
+import type { Tell } from '../events.js'
+import type { CollectionIds } from '../store/collections.js'
+import type { Db } from '../store/database.js'
+import type { Dispatch } from './dispatch.js'
+import type { Gate } from './gate.js'
+import type { RetryPolicy } from './retry.js'
+import type { Writer } from './writer.js'
+
+/** What every part of the engine works with. */
+export interface EngineContext {
+  readonly config: Config
+  readonly db: Db
+  readonly http: HttpClient
+  readonly writer: Writer
+  readonly dispatch: Dispatch
+  readonly collections: CollectionIds
+  readonly tell: Tell
+  /** The directory, as a host. */
+  readonly directoryHost: number
+  /** One gate for each relay, shared by all discovery of this process. */
+  readonly relayGate: (origin: string) => Gate
+  readonly now: () => number
+  readonly random: () => number
+  readonly retry: { readonly repo: RetryPolicy; readonly listing: RetryPolicy }
+  /** Looks up accounts, for the rare case outside the resolver. */
+  readonly identities: Identities
+  /** Looks up accounts, each request in its turn at the directory. */
+  readonly identitiesPaced: (pace: () => Promise<void>) => Identities
+}

@@ -1,0 +1,98 @@
+import { Failure, RateLimited } from '../atproto/outcome.js'
+import { listReposByCollection } from '../atproto/relay.js'
+import { failJob, finishDiscovery, openRepoCount, type RunningJob, runningJobs, startJob } from '../store/jobs.js'
+import { deferListing, type Listing, openListings, saveListingPage } from '../store/listings.js'
+import type { EngineContext } from './context.js'
+import type { Gate } from './gate.js'
+import { backoffMs } from './retry.js'
+import { hostQuery } from './session.js'
+import { settleJob } from './settle.js'
+import { isRetryable } from '../verdict.js'
+
+/**
+ * Finding a job's repos: every configured relay is asked for every collection, page by page, and what they say
+ * is united. A page commits with its cursor. One discoverer works on a job at a time; a page saved by one that
+ * was taken for dead is refused, because the cursor has moved.
+ */
+
+const TURN_MS = 60_000
+
+/** A relay that asked for a longer pause than this is left alone until the next turn. */
+const SHORT_PAUSE_MS = 2_000
+
+/** A job's discovery, as far as it goes for now. */
+export async function discoverRepos(ctx: EngineContext, jobKey: number, signal: AbortSignal): Promise<void> {
+  const job = (await runningJobs(ctx.db)).find(({ key }) => key === jobKey)
+  if (!job) return
+  await startJob(ctx.db, job.key, 'discovering-repos', new Date(ctx.now()))
+  const listings = await openListings(ctx.db, job.key)
+  // Relays side by side, the listings of one relay one after the other.
+  const byRelay = Map.groupBy(listings, (listing) => listing.relay)
+  const endsAt = ctx.now() + TURN_MS
+  await Promise.all(
+    [...byRelay.values()].map(async (ofRelay) => {
+      for (const listing of ofRelay) {
+        const gate = ctx.relayGate(listing.relay)
+        if (gate.nextAt - ctx.now() > SHORT_PAUSE_MS) return
+        if (listing.retryAt && listing.retryAt.getTime() > ctx.now()) continue
+        await readListing(ctx, { job, listing, gate, signal, endsAt })
+      }
+    }),
+  )
+  await finishDiscovery(ctx.db, job.key)
+  await settleJob(ctx, job.key)
+}
+
+interface Reading {
+  readonly job: RunningJob
+  readonly listing: Listing
+  readonly gate: Gate
+  readonly signal: AbortSignal
+  readonly endsAt: number
+}
+
+async function readListing(ctx: EngineContext, { job, listing, gate, signal, endsAt }: Reading): Promise<void> {
+  const query = hostQuery(ctx, listing.relay, gate, signal)
+  let cursor = listing.cursor
+  try {
+    do {
+      if (ctx.now() >= endsAt) return
+      const page = await listReposByCollection(query, { collection: listing.collection, cursor })
+      if (!(await saveListingPage(ctx.db, job.key, { ...listing, cursor }, page))) return
+      const { relay, collection } = listing
+      ctx.tell('discovery.page', { job: job.id, relay, collection, repos: page.dids.length, invalid: page.invalid })
+      await ctx.dispatch.wake('resolve', [ctx.directoryHost])
+      cursor = page.cursor
+    } while (cursor !== null && (await openRepoCount(ctx.db, job.key)) < ctx.config.engine.queuedRepos)
+  } catch (error) {
+    if (signal.aborted) return
+    if (error instanceof RateLimited) gate.holdUntil(error.until.getTime())
+    if (error instanceof RateLimited) await postpone(ctx, job, listing, listing.attempts, error.until, error.message)
+    else if (error instanceof Failure) await failed(ctx, job, listing, error)
+    else throw error
+  }
+}
+
+async function failed(ctx: EngineContext, job: RunningJob, listing: Listing, failure: Failure): Promise<void> {
+  const attempts = listing.attempts + 1
+  if (isRetryable(failure.failure) && attempts < ctx.retry.listing.attempts) {
+    const retryAt = new Date(ctx.now() + backoffMs(ctx.retry.listing, attempts, ctx.random()))
+    await postpone(ctx, job, listing, attempts, retryAt, failure.message)
+    return
+  }
+  const error = `Discovery of ${listing.collection} at ${listing.relay} failed: ${failure.failure}: ${failure.message}`
+  if (await failJob(ctx.db, job.key, error, new Date(ctx.now()))) ctx.tell('job.failed', { job: job.id, error })
+}
+
+async function postpone(
+  ctx: EngineContext,
+  job: RunningJob,
+  listing: Listing,
+  attempts: number,
+  retryAt: Date,
+  why: string,
+): Promise<void> {
+  await deferListing(ctx.db, job.key, listing, { attempts, retryAt })
+  const { relay, collection } = listing
+  ctx.tell('discovery.deferred', { job: job.id, relay, collection, attempts, retryAt, why })
+}

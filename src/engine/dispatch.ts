@@ -1,0 +1,137 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Job, PgBoss } from 'pg-boss'
+import type { Tell } from '../events.js'
+
+/**
+ * Who does what, across processes, by pg-boss. A task says "work on this for a while": drive a host, look up
+ * repos, go on with a job's discovery. It never stands for one repo; the repos are rows.
+ *
+ * `exclusive` queues hold at most one task for each key, waiting or running. A wake-up for a key that runs in
+ * this process is remembered and sent when the task ends; for one that runs elsewhere it is dropped, and the
+ * sweep, which sends for whatever has work and no task, makes up for it (docs/decisions/0003-dispatch.md). A
+ * task whose process died is found by its missing heartbeat; nothing is retried from here.
+ */
+
+export const TASKS = ['discover', 'resolve', 'drive'] as const
+export type TaskKind = (typeof TASKS)[number]
+
+/** How long a process may be silent before its tasks count as dead. The least pg-boss allows. */
+const HEARTBEAT_SECONDS = 10
+const TOUCH_MS = 3_000
+const POLL_MS = 500
+
+/** An upper bound only: a task ends by itself after a while, and says so by its heartbeat until then. */
+const EXPIRE_SECONDS = 3_600
+
+export type TaskHandler = (key: number, signal: AbortSignal) => Promise<void>
+
+export class Dispatch {
+  readonly #boss: PgBoss
+  readonly #tell: Tell
+  readonly #nudges = new Map<TaskKind, () => void>()
+  /** Tasks under way in this process: whether their key was asked for again meanwhile. */
+  readonly #underWay: Record<TaskKind, Map<number, { again: boolean }>> = {
+    discover: new Map(),
+    resolve: new Map(),
+    drive: new Map(),
+  }
+
+  constructor(boss: PgBoss, tell: Tell) {
+    this.#boss = boss
+    this.#tell = tell
+  }
+
+  /** Makes the queues, if they are not there yet. */
+  async prepare(): Promise<void> {
+    for (const name of TASKS) {
+      await this.#boss.createQueue(name, {
+        policy: 'exclusive',
+        retryLimit: 0,
+        heartbeatSeconds: HEARTBEAT_SECONDS,
+        expireInSeconds: EXPIRE_SECONDS,
+        deleteAfterSeconds: 60,
+      })
+    }
+  }
+
+  /** Asks that somebody works on each of these keys. One that waits already is not asked for twice. */
+  async wake(kind: TaskKind, keys: Iterable<number>): Promise<void> {
+    const jobs: { data: { key: number }; singletonKey: string }[] = []
+    for (const key of new Set(keys)) {
+      const running = this.#underWay[kind].get(key)
+      if (running) running.again = true
+      else jobs.push({ data: { key }, singletonKey: String(key) })
+    }
+    if (jobs.length === 0) return
+    await this.#boss.insert(kind, jobs)
+    this.#nudges.get(kind)?.()
+  }
+
+  /**
+   * Takes tasks of one kind, up to `concurrency` at once, until the signal is aborted; then waits for the ones
+   * under way, which are told by the same signal.
+   */
+  async work(kind: TaskKind, concurrency: number, handler: TaskHandler, signal: AbortSignal): Promise<void> {
+    const underWay = new Map<string, Promise<void>>()
+    const touching = setInterval(() => void this.#touch(kind, [...underWay.keys()]), TOUCH_MS)
+    try {
+      while (!signal.aborted) {
+        const tasks = underWay.size < concurrency ? await this.#fetch(kind, concurrency - underWay.size) : []
+        for (const task of tasks) {
+          const done = this.#run(kind, task, handler, signal).finally(() => {
+            underWay.delete(task.id)
+            this.#nudges.get(kind)?.()
+          })
+          underWay.set(task.id, done)
+        }
+        if (tasks.length === 0) await this.#pause(kind, signal)
+      }
+      await Promise.all(underWay.values())
+    } finally {
+      clearInterval(touching)
+    }
+  }
+
+  async #run(kind: TaskKind, task: Job<{ key: number }>, handler: TaskHandler, signal: AbortSignal): Promise<void> {
+    const { key } = task.data
+    const running = { again: false }
+    this.#underWay[kind].set(key, running)
+    try {
+      await handler(key, signal)
+    } catch (error) {
+      if (!signal.aborted) this.#tell('engine.task-failed', { task: kind, key, err: error })
+    } finally {
+      this.#underWay[kind].delete(key)
+    }
+    try {
+      // A task that failed is done all the same: its work is in rows, and the sweep sends for those.
+      await this.#boss.complete(kind, task.id)
+      if (running.again && !signal.aborted) await this.wake(kind, [key])
+    } catch (error) {
+      this.#tell('dispatch.warning', { task: kind, key, err: error })
+    }
+  }
+
+  async #fetch(kind: TaskKind, batchSize: number): Promise<Job<{ key: number }>[]> {
+    try {
+      return (await this.#boss.fetch<{ key: number }>(kind, { batchSize })) ?? []
+    } catch (error) {
+      this.#tell('dispatch.warning', { task: kind, err: error })
+      return []
+    }
+  }
+
+  async #touch(kind: TaskKind, ids: string[]): Promise<void> {
+    if (ids.length === 0) return
+    await this.#boss.touch(kind, ids).catch((error: unknown) => {
+      this.#tell('dispatch.warning', { task: kind, err: error })
+    })
+  }
+
+  /** Waits for the next poll, or for this process to send or finish something itself. */
+  async #pause(kind: TaskKind, signal: AbortSignal): Promise<void> {
+    const nudged = Promise.withResolvers<void>()
+    this.#nudges.set(kind, nudged.resolve)
+    await Promise.race([nudged.promise, sleep(POLL_MS, undefined, { signal }).catch(() => {})])
+  }
+}

@@ -1,0 +1,155 @@
+import { RateLimited } from '../atproto/outcome.js'
+import { claimHost, deferHost, type HostClaim } from '../store/hosts.js'
+import { type RunningJob, runningJobs } from '../store/jobs.js'
+import { type DueRepo, dueRepos } from '../store/repos.js'
+import type { EngineContext } from './context.js'
+import { Gate } from './gate.js'
+import { fetchRepo } from './fetch.js'
+import { ClaimLost } from './repo-state.js'
+import { hostQuery } from './session.js'
+
+/**
+ * Driving a host: taking its due repos, a few at a time, each in its turn at the host's gate, until none is
+ * due, the host asks for a pause, or the time is up. Whoever drives raises the host's epoch first, so a driver
+ * that was taken for dead cannot write any more.
+ */
+
+/** A driver makes room for other hosts after this long; the sweep sends for the host again. */
+const TURN_MS = 60_000
+
+/** Due repos read at once, for each job. */
+const READ_AHEAD = 100
+
+/** A pause shorter than this is waited out; for a longer one the driver ends. */
+const SHORT_PAUSE_MS = 2_000
+
+/** @returns when there is nothing more to do on this host for now */
+export async function driveHost(ctx: EngineContext, hostId: number, signal: AbortSignal): Promise<void> {
+  const claim = await claimHost(ctx.db, hostId)
+  if (!claim || claim.nextRequestAt.getTime() - ctx.now() > SHORT_PAUSE_MS) return
+  ctx.tell('host.claimed', { host: claim.origin, epoch: claim.epoch })
+  const gate = new Gate(ctx.config.network.hostRpm, claim.nextRequestAt.getTime(), ctx.now)
+  const driver = new Driver(ctx, claim, gate, signal)
+  try {
+    await driver.run()
+  } finally {
+    await deferHost(ctx.db, claim, new Date(gate.nextAt))
+    ctx.tell('host.released', { host: claim.origin, repos: driver.repos })
+  }
+}
+
+class Driver {
+  repos = 0
+  readonly #ctx: EngineContext
+  readonly #claim: HostClaim
+  readonly #gate: Gate
+  /** Aborted when the driver must let go at once: shutdown, or the host is driven by somebody else. */
+  readonly #stop = new AbortController()
+  readonly #signal: AbortSignal
+  readonly #endsAt: number
+  readonly #underWay = new Map<number, Promise<void>>()
+  #paused = false
+  #error: unknown = null
+
+  constructor(ctx: EngineContext, claim: HostClaim, gate: Gate, signal: AbortSignal) {
+    this.#ctx = ctx
+    this.#claim = claim
+    this.#gate = gate
+    this.#signal = AbortSignal.any([signal, this.#stop.signal])
+    this.#endsAt = ctx.now() + TURN_MS
+  }
+
+  async run(): Promise<void> {
+    for await (const { job, repo } of this.#due()) {
+      // Two jobs may want the same repo: one after the other.
+      await this.#underWay.get(repo.repo)
+      while (this.#underWay.size >= this.#ctx.config.network.hostConcurrency) {
+        await Promise.race(this.#underWay.values())
+      }
+      if (!this.#goesOn()) break
+      this.repos += 1
+      const done = this.#fetch(job, repo).finally(() => this.#underWay.delete(repo.repo))
+      this.#underWay.set(repo.repo, done)
+    }
+    await Promise.all(this.#underWay.values())
+    if (this.#error !== null) throw this.#error
+  }
+
+  #goesOn(): boolean {
+    return !this.#signal.aborted && !this.#paused && this.#error === null && this.#ctx.now() < this.#endsAt
+  }
+
+  /** Due repos, one of each job in turn, until a look at all jobs finds none. */
+  async *#due(): AsyncGenerator<{ job: RunningJob; repo: DueRepo }> {
+    for (;;) {
+      const queues = (await runningJobs(this.#ctx.db)).map((job) => new DueQueue(this.#ctx, this.#claim.host, job))
+      let found = false
+      for (let left = queues; left.length > 0; ) {
+        const still: DueQueue[] = []
+        for (const queue of left) {
+          const repo = await queue.next()
+          if (!repo) continue
+          still.push(queue)
+          found = true
+          yield { job: queue.job, repo }
+        }
+        left = still
+      }
+      // What was under way during the look may have become due again, or be done: seen only when it has ended.
+      await Promise.all(this.#underWay.values())
+      if (!found || !this.#goesOn()) return
+    }
+  }
+
+  async #fetch(job: RunningJob, repo: DueRepo): Promise<void> {
+    const query = hostQuery(this.#ctx, this.#claim.origin, this.#gate, this.#signal)
+    try {
+      await fetchRepo(this.#ctx, { claim: this.#claim, job, repo, query })
+    } catch (error) {
+      if (this.#signal.aborted) return
+      if (error instanceof RateLimited) await this.#pause(error.until)
+      else if (error instanceof ClaimLost) this.#letGo()
+      else this.#error ??= error
+    }
+  }
+
+  async #pause(until: Date): Promise<void> {
+    this.#gate.holdUntil(until.getTime())
+    if (until.getTime() - this.#ctx.now() > SHORT_PAUSE_MS) this.#paused = true
+    this.#ctx.tell('host.cooling', { host: this.#claim.origin, until })
+    await deferHost(this.#ctx.db, this.#claim, until)
+  }
+
+  #letGo(): void {
+    if (!this.#stop.signal.aborted) this.#ctx.tell('host.claim-lost', { host: this.#claim.origin })
+    this.#stop.abort()
+  }
+}
+
+/** A job's due repos on a host, read ahead in small portions. */
+class DueQueue {
+  readonly #ctx: EngineContext
+  readonly #host: number
+  #ready: DueRepo[] = []
+  #after = 0
+  #atEnd = false
+
+  constructor(
+    ctx: EngineContext,
+    host: number,
+    readonly job: RunningJob,
+  ) {
+    this.#ctx = ctx
+    this.#host = host
+  }
+
+  async next(): Promise<DueRepo | undefined> {
+    if (this.#ready.length === 0 && !this.#atEnd) {
+      const due = { host: this.#host, job: this.job.key, after: this.#after, limit: READ_AHEAD }
+      this.#ready = await dueRepos(this.#ctx.db, due)
+      this.#after = this.#ready.at(-1)?.id ?? this.#after
+      this.#atEnd = this.#ready.length < READ_AHEAD
+    }
+    return this.#ready.shift()
+  }
+}

@@ -1,0 +1,182 @@
+import type { DidDocument } from '@atproto/common-web'
+import { Failure, RateLimited, Unavailable } from '../atproto/outcome.js'
+import { type Identities, type Located, locatedIn } from '../atproto/identity.js'
+import { IDENTITY_EXPIRED_MS } from '../store/did-cache.js'
+import { claimHost, deferHost, type HostClaim, hostIds } from '../store/hosts.js'
+import { findIdentities } from '../store/identities.js'
+import { type RunningJob, runningJobs, startJob } from '../store/jobs.js'
+import { unresolvedRepos } from '../store/repos.js'
+import type { RepoStep } from '../store/steps.js'
+import type { EngineContext } from './context.js'
+import { Gate } from './gate.js'
+import { afterFailure } from './retry.js'
+
+/**
+ * Finding the PDS of each waiting repo. One resolver runs at a time, as the driver of the directory's host: so
+ * the directory has one budget, and a resolver that was taken for dead cannot write.
+ */
+
+/** Repos looked at together: one query for the documents at hand, one wake-up for each host found. */
+const BATCH = 500
+
+/** Look-ups in flight. The gate sets the pace; this bounds what a slow did:web host can hold up. */
+const CONCURRENCY = 32
+const TURN_MS = 60_000
+const SHORT_PAUSE_MS = 2_000
+
+type Unresolved = Awaited<ReturnType<typeof unresolvedRepos>>[number]
+
+/** @returns when no repo waits for its PDS any more, the directory asks for a pause, or the turn is over */
+export async function resolveRepos(ctx: EngineContext, directory: number, signal: AbortSignal): Promise<void> {
+  const claim = await claimHost(ctx.db, directory)
+  if (!claim || claim.nextRequestAt.getTime() - ctx.now() > SHORT_PAUSE_MS) return
+  const gate = new Gate(ctx.config.network.directoryRpm, claim.nextRequestAt.getTime(), ctx.now)
+  const resolver = new Resolver(ctx, claim, gate, signal)
+  try {
+    await resolver.run(ctx.now() + TURN_MS)
+  } finally {
+    await deferHost(ctx.db, claim, new Date(gate.nextAt))
+  }
+}
+
+class Resolver {
+  readonly #ctx: EngineContext
+  readonly #claim: HostClaim
+  readonly #gate: Gate
+  readonly #signal: AbortSignal
+  readonly #identities: Identities
+  /** Numbers of the hosts met during this turn, by origin. */
+  readonly #hosts = new Map<string, number>()
+  #paused = false
+
+  constructor(ctx: EngineContext, claim: HostClaim, gate: Gate, signal: AbortSignal) {
+    this.#ctx = ctx
+    this.#claim = claim
+    this.#gate = gate
+    this.#signal = signal
+    this.#identities = ctx.identitiesPaced(() => gate.pass(signal))
+  }
+
+  async run(endsAt: number): Promise<void> {
+    // A batch of each job in turn, until a round over all jobs finds nothing.
+    const after = new Map<number, number>()
+    for (let found = true; found; ) {
+      found = false
+      for (const job of await runningJobs(this.#ctx.db)) {
+        if (this.#signal.aborted || this.#paused || this.#ctx.now() >= endsAt) return
+        const from = after.get(job.key) ?? 0
+        const repos = await unresolvedRepos(this.#ctx.db, { job: job.key, after: from, limit: BATCH })
+        const last = repos.at(-1)
+        if (!last) continue
+        found = true
+        after.set(job.key, last.id)
+        await this.#resolveBatch(job, repos)
+      }
+    }
+  }
+
+  async #resolveBatch(job: RunningJob, repos: readonly Unresolved[]): Promise<void> {
+    await startJob(this.#ctx.db, job.key, 'resolving-and-fetching', new Date(this.#ctx.now()))
+    const atHand = await this.#documentsAtHand(repos)
+    const hosts = new Set<number>()
+    const queue = repos.values()
+    const worker = async () => {
+      for (const repo of queue) {
+        if (this.#signal.aborted || this.#paused) return
+        const host = await this.#resolve(job, repo, atHand.get(repo.did))
+        if (host !== null) hosts.add(host)
+      }
+    }
+    const workers = Array.from({ length: CONCURRENCY }, worker)
+    try {
+      await Promise.all(workers)
+    } finally {
+      await Promise.allSettled(workers)
+      await this.#ctx.dispatch.wake('drive', hosts)
+    }
+  }
+
+  async #documentsAtHand(repos: readonly Unresolved[]): Promise<Map<string, DidDocument>> {
+    const identities = await findIdentities(this.#ctx.db, repos.map((repo) => repo.did))
+    const oldest = this.#ctx.now() - IDENTITY_EXPIRED_MS
+    const usable = identities.filter((identity) => identity.updatedAt.getTime() > oldest)
+    return new Map(usable.map(({ did, document }) => [did, document as DidDocument]))
+  }
+
+  /** @returns the repo's host, or null when it has none (yet) */
+  async #resolve(job: RunningJob, repo: Unresolved, atHand: DidDocument | undefined): Promise<number | null> {
+    try {
+      const located = atHand
+        ? locatedIn(repo.did, atHand, this.#ctx.config.network)
+        : await this.#identities.locate(repo.did, false)
+      return await this.#resolved(job, repo, located)
+    } catch (error) {
+      if (error instanceof RateLimited) await this.#limited(job, repo, error)
+      else if (error instanceof Unavailable) await this.#write(job, repo, { status: 'unavailable', reason: error.reason })
+      else if (error instanceof Failure) await this.#failed(job, repo, error)
+      else if (!this.#signal.aborted) throw error
+      return null
+    }
+  }
+
+  async #resolved(job: RunningJob, repo: Unresolved, located: Located): Promise<number | null> {
+    const host = await this.#hostOf(located.origin)
+    const written = await this.#write(job, repo, {
+      status: 'resolved',
+      movedTo: host,
+      firstResolved: true,
+      attempts: 0,
+    })
+    return written ? host : null
+  }
+
+  async #hostOf(origin: string): Promise<number> {
+    const known = this.#hosts.get(origin) ?? (await hostIds(this.#ctx.db, [origin])).get(origin)!
+    this.#hosts.set(origin, known)
+    return known
+  }
+
+  /**
+   * The directory's own limit stops the resolver; a did:web host's costs only the one repo a wait. Neither
+   * costs an attempt.
+   */
+  async #limited(job: RunningJob, repo: Unresolved, limited: RateLimited): Promise<void> {
+    if (!repo.did.startsWith('did:plc:')) {
+      await this.#write(job, repo, { status: 'waiting', retryAt: limited.until })
+      return
+    }
+    this.#gate.holdUntil(limited.until.getTime())
+    this.#paused ||= limited.until.getTime() - this.#ctx.now() > SHORT_PAUSE_MS
+    this.#ctx.tell('host.cooling', { host: this.#claim.origin, until: limited.until })
+    await deferHost(this.#ctx.db, this.#claim, limited.until)
+  }
+
+  async #failed(job: RunningJob, repo: Unresolved, failure: Failure): Promise<void> {
+    const attempts = repo.attempts + 1
+    const next = afterFailure(failure.failure, attempts, this.#ctx.retry.repo, this.#ctx.random())
+    const why = { failure: failure.failure, message: failure.message, attempts }
+    if (next.kind === 'give-up') {
+      await this.#write(job, repo, { ...why, status: 'failed' })
+      this.#ctx.tell('repo.failed', { job: job.id, did: repo.did, ...why })
+    } else {
+      await this.#write(job, repo, { ...why, status: 'waiting', retryAt: new Date(this.#ctx.now() + next.delayMs) })
+      this.#ctx.tell('repo.deferred', { job: job.id, did: repo.did, ...why })
+    }
+  }
+
+  async #write(job: RunningJob, repo: Unresolved, move: Pick<RepoStep, 'status'> & Partial<RepoStep>): Promise<boolean> {
+    return this.#ctx.writer.write({
+      job: job.key,
+      did: repo.did,
+      repo: repo.repo,
+      fence: { host: this.#claim.host, epoch: this.#claim.epoch },
+      attempts: repo.attempts,
+      records: repo.records,
+      recordsAdded: 0,
+      level: 'none',
+      rev: null,
+      rows: [],
+      ...move,
+    })
+  }
+}

@@ -1,0 +1,33 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { hostsWithWork } from '../store/hosts.js'
+import { runningJobs } from '../store/jobs.js'
+import { jobsToDiscover } from '../store/listings.js'
+import { hasUnresolvedRepos, wakeRepos } from '../store/repos.js'
+import { forgetExpiredTokens } from '../store/tokens.js'
+import type { EngineContext } from './context.js'
+import { settleJob } from './settle.js'
+
+const EVERY_MS = 2_000
+
+/**
+ * Sends for whatever has work and nobody at it. Wake-ups only make things quicker: were every one of them lost,
+ * this finds the work in the rows.
+ */
+export async function sweepUntil(ctx: EngineContext, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    await sweep(ctx).catch((error: unknown) => {
+      if (!signal.aborted) ctx.tell('engine.sweep-failed', { err: error })
+    })
+    await sleep(EVERY_MS * (0.75 + ctx.random() / 2), undefined, { signal }).catch(() => {})
+  }
+}
+
+export async function sweep(ctx: EngineContext): Promise<void> {
+  const now = new Date(ctx.now())
+  await wakeRepos(ctx.db, now)
+  await ctx.dispatch.wake('discover', await jobsToDiscover(ctx.db, now, ctx.config.engine.queuedRepos))
+  if (await hasUnresolvedRepos(ctx.db)) await ctx.dispatch.wake('resolve', [ctx.directoryHost])
+  await ctx.dispatch.wake('drive', await hostsWithWork(ctx.db, now))
+  for (const job of await runningJobs(ctx.db)) await settleJob(ctx, job.key)
+  await forgetExpiredTokens(ctx.db, now)
+}

@@ -1,0 +1,111 @@
+import type pg from 'pg'
+import type { Pool } from '../store/database.js'
+import { type RepoStep, StepBatch } from '../store/steps.js'
+
+/**
+ * Gathers steps of many repos into statements: one goes out when it holds enough rows or has waited long
+ * enough. Two connections keep both cores of a small server busy; a third adds nothing.
+ */
+
+const CONNECTIONS = 2
+const ROWS_MAX = 1_000
+const STEPS_MAX = 1_000
+const BYTES_MAX = 8 * 1024 * 1024
+const WAIT_MS = 40
+
+interface Waiting {
+  readonly batch: StepBatch
+  readonly settle: { resolve: (applied: boolean) => void; reject: (error: unknown) => void }[]
+}
+
+export class Writer {
+  readonly #pool: Pool
+  readonly #onWritten: (steps: readonly RepoStep[]) => void
+  readonly #full: Waiting[] = []
+  #filling: Waiting | null = null
+  #timer: NodeJS.Timeout | null = null
+  #writing = 0
+
+  /** @param onWritten told of the steps that took effect, once they are durable */
+  constructor(pool: Pool, onWritten: (steps: readonly RepoStep[]) => void) {
+    this.#pool = pool
+    this.#onWritten = onWritten
+  }
+
+  /**
+   * Makes a step durable.
+   * @returns false when it did not take effect: the driver has lost its host, or the repo has its outcome
+   * @throws when the database refuses or is gone; nothing of the step is written then, as far as is known
+   */
+  write(step: RepoStep): Promise<boolean> {
+    const filling = (this.#filling ??= { batch: new StepBatch(), settle: [] })
+    const settled = new Promise<boolean>((resolve, reject) => filling.settle.push({ resolve, reject }))
+    filling.batch.add(step)
+    const { batch } = filling
+    if (batch.rows >= ROWS_MAX || batch.steps.length >= STEPS_MAX || batch.valueBytes >= BYTES_MAX) this.#close()
+    else this.#timer ??= setTimeout(() => this.#close(), WAIT_MS)
+    return settled
+  }
+
+  /**
+   * Makes a step durable in a transaction of its own, together with what `before` does.
+   * @returns as `write`; when false, nothing of either has taken effect
+   */
+  async writeWith(step: RepoStep, before: (client: pg.PoolClient) => Promise<void>): Promise<boolean> {
+    const client = await this.#pool.connect()
+    try {
+      await client.query('begin')
+      await before(client)
+      const batch = new StepBatch()
+      batch.add(step)
+      const [applied] = await batch.write(client)
+      await client.query(applied ? 'commit' : 'rollback')
+      client.release()
+      if (applied) this.#onWritten([step])
+      return applied === true
+    } catch (error) {
+      // The connection's state is unknown: closing it rolls back.
+      client.release(true)
+      throw error
+    }
+  }
+
+  #close(): void {
+    if (this.#timer) clearTimeout(this.#timer)
+    this.#timer = null
+    if (this.#filling) this.#full.push(this.#filling)
+    this.#filling = null
+    this.#pump()
+  }
+
+  #pump(): void {
+    while (this.#writing < CONNECTIONS && this.#full.length > 0) {
+      const next = this.#full.shift()!
+      this.#writing += 1
+      void this.#send(next).finally(() => {
+        this.#writing -= 1
+        this.#pump()
+      })
+    }
+  }
+
+  async #send({ batch, settle }: Waiting): Promise<void> {
+    try {
+      const client = await this.#pool.connect()
+      let applied: boolean[]
+      try {
+        applied = await batch.write(client)
+        client.release()
+      } catch (error) {
+        client.release(true)
+        throw error
+      }
+      this.#onWritten(batch.steps.filter((_, index) => applied[index]))
+      settle.forEach(({ resolve }, index) => {
+        resolve(applied[index]!)
+      })
+    } catch (error) {
+      for (const { reject } of settle) reject(error)
+    }
+  }
+}

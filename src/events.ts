@@ -1,0 +1,78 @@
+import { destination as openDestination, type Logger, pino, stdTimeFunctions } from 'pino'
+import type { LogLevel } from './config.js'
+
+export type { Logger }
+
+/**
+ * Everything the service tells its operator, by name. One line per thing worth telling; the names are stable,
+ * so that they can be searched and counted.
+ */
+export type EventName =
+  | 'service.listening'
+  | 'service.stopping'
+  | 'service.stopped'
+  | 'service.failed'
+  | 'database.embedded'
+  | 'database.connection-lost'
+  | 'request.finished'
+  | 'request.failed'
+  | 'auth.directory-unreachable'
+  | 'job.created'
+  | 'job.started'
+  | 'job.completed'
+  | 'job.failed'
+  | 'engine.started'
+  | 'engine.stopped'
+  | 'engine.sweep-failed'
+  | 'engine.task-failed'
+  | 'dispatch.warning'
+  | 'discovery.page'
+  | 'discovery.deferred'
+  | 'discovery.completed'
+  | 'host.claimed'
+  | 'host.released'
+  | 'host.cooling'
+  | 'host.claim-lost'
+  | 'repo.completed'
+  | 'repo.deferred'
+  | 'repo.failed'
+  | 'repo.moved'
+  | 'repo.unavailable'
+
+/** How loud each event is; the ones not named here are `info`. */
+const LEVELS: Partial<Record<EventName, 'debug' | 'warn' | 'error' | 'fatal'>> = {
+  'service.failed': 'fatal',
+  'database.connection-lost': 'error',
+  'request.finished': 'debug',
+  'request.failed': 'error',
+  'auth.directory-unreachable': 'warn',
+  'job.failed': 'warn',
+  'engine.sweep-failed': 'error',
+  'engine.task-failed': 'error',
+  'dispatch.warning': 'warn',
+  'discovery.page': 'debug',
+  'discovery.deferred': 'warn',
+  'host.claimed': 'debug',
+  'host.released': 'debug',
+  'host.cooling': 'warn',
+  'host.claim-lost': 'warn',
+  'repo.completed': 'debug',
+  'repo.deferred': 'debug',
+  'repo.failed': 'debug',
+  'repo.moved': 'debug',
+  'repo.unavailable': 'debug',
+}
+
+/** Tells the operator that something happened. `err` is printed with its stack, everything else as it is. */
+export type Tell = (name: EventName, detail?: Record<string, unknown>) => void
+
+export function createLogger(level: LogLevel, destination: 'stdout' | 'stderr' = 'stdout'): Logger {
+  return pino(
+    { level, base: null, formatters: { level: (label) => ({ level: label }) }, timestamp: stdTimeFunctions.isoTime },
+    openDestination({ fd: destination === 'stdout' ? 1 : 2, sync: true }),
+  )
+}
+
+export function createTell(logger: Logger): Tell {
+  return (name, detail = {}) => logger[LEVELS[name] ?? 'info']({ event: name, ...detail })
+}

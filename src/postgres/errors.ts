@@ -1,0 +1,23 @@
+/**
+ * The embedded Postgres cannot be used, and a person has to do something about it.
+ * The message says what is wrong and what to do; it is meant to be shown as it is, without a stack.
+ */
+export class EmbeddedPostgresError extends Error {
+  override readonly name = 'EmbeddedPostgresError'
+}
+
+/** The code of a system error (`ENOENT`, `EACCES`, …), or undefined when `error` is not one. */
+export function systemErrorCode(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !('code' in error)) return undefined
+  return typeof error.code === 'string' ? error.code : undefined
+}
+
+/** Whether `error` says that this user may not write there (`EACCES`, `EPERM`, `EROFS`). */
+export function isPermissionError(error: unknown): boolean {
+  return ['EACCES', 'EPERM', 'EROFS'].includes(systemErrorCode(error) ?? '')
+}
+
+/** What `error` says, as text. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

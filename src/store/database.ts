@@ -1,0 +1,69 @@
+import { Kysely, PostgresDialect, type Transaction } from 'kysely'
+import { type Migration, Migrator } from 'kysely/migration'
+import pg from 'pg'
+import * as init from './migrations/0001-init.js'
+import type { Database } from './schema.js'
+
+export type Db = Kysely<Database>
+export type Trx = Transaction<Database>
+export type Pool = pg.Pool
+
+/** Listed by hand, in order: a file that is not named here does not run. */
+const MIGRATIONS: Record<string, Migration> = { '0001-init': init }
+
+/** The oldest server the statements are written for. */
+const POSTGRES_MAJOR_MIN = 15
+
+const types: pg.CustomTypesConfig = {
+  getTypeParser(oid: number, format?: 'text' | 'binary') {
+    if (oid === pg.types.builtins.INT8) return Number
+    // Record values go out as they came in; jsonb columns are ours and are parsed.
+    if (oid === pg.types.builtins.JSON) return (text: string) => text
+    return pg.types.getTypeParser(oid, format as 'text')
+  },
+}
+
+export interface Store extends AsyncDisposable {
+  readonly db: Db
+  readonly pool: Pool
+}
+
+/**
+ * Opens a pool on a Postgres server. Nothing is sent before the first query.
+ * @param onError told of connections that broke while idle; without a listener they would end the process
+ */
+export function openStore(options: {
+  url: string
+  connections: number
+  applicationName: string
+  onError: (error: Error) => void
+}): Store {
+  const pool = new pg.Pool({
+    connectionString: options.url,
+    max: options.connections,
+    application_name: options.applicationName,
+    connectionTimeoutMillis: 10_000,
+    types,
+  })
+  pool.on('error', options.onError)
+  const db = new Kysely<Database>({ dialect: new PostgresDialect({ pool }) })
+  return { db, pool, [Symbol.asyncDispose]: () => db.destroy() }
+}
+
+/**
+ * Brings the schema up to date. Safe to call from several processes at once: one migrates, the others wait.
+ * @throws when the server is older than Postgres 15 or a migration fails
+ */
+export async function migrate(store: Store): Promise<void> {
+  const { rows } = await store.pool.query<{ server_version_num: string }>('show server_version_num')
+  const major = Math.floor(Number(rows[0]?.server_version_num) / 10_000)
+  if (major < POSTGRES_MAJOR_MIN) {
+    throw new Error(`Postgres ${POSTGRES_MAJOR_MIN} or newer is needed; this server is version ${major}`)
+  }
+  const migrator = new Migrator({
+    db: store.db,
+    provider: { getMigrations: async () => MIGRATIONS },
+  })
+  const { error } = await migrator.migrateToLatest()
+  if (error) throw error
+}

@@ -1,0 +1,201 @@
+import { type SqlBool, sql } from 'kysely'
+import type { FailureClass, JobStatus, Level, RequestedMethod } from '../verdict.js'
+import type { Db, Trx } from './database.js'
+import { addListings, addRepos } from './listings.js'
+
+export interface NewJob {
+  readonly id: string
+  readonly caller: string
+  readonly clientToken: string | null
+  readonly inputHash: string
+  readonly name: string | null
+  /** Null: every collection. */
+  readonly collections: readonly string[] | null
+  readonly method: RequestedMethod
+  readonly level: Level
+  readonly createdAt: Date
+  /** The accounts, or the relays to ask for them. */
+  readonly from: { readonly repos: readonly string[] } | { readonly relays: readonly string[] }
+}
+
+/** A job with its counters, as its caller sees it. */
+export type JobRow = Awaited<ReturnType<typeof findJob>> & object
+
+export interface FailureCount {
+  class: FailureClass
+  count: number
+}
+
+const jobs = (db: Db) =>
+  db
+    .selectFrom('job')
+    .innerJoin('job_progress as p', 'p.job', 'job.key')
+    .selectAll('job')
+    .select(['p.total', 'p.resolved', 'p.completed', 'p.unavailable', 'p.failed', 'p.records'])
+    .select((eb) =>
+      eb
+        .selectFrom('job_failure as f')
+        .whereRef('f.job', '=', 'job.key')
+        .select(sql<FailureCount[]>`coalesce(jsonb_agg(jsonb_build_object('class', f.class, 'count', f.count) order by f.class), '[]')`.as('list'))
+        .as('failures'),
+    )
+
+/** A job by the id callers see. */
+export async function findJob(db: Db, id: string) {
+  return jobs(db).where('job.id', '=', id).executeTakeFirst()
+}
+
+export async function findJobByToken(db: Db, caller: string, clientToken: string) {
+  return jobs(db).where('job.caller', '=', caller).where('job.client_token', '=', clientToken).executeTakeFirst()
+}
+
+/** A page of jobs, newest first. `before` is the id of the last one already seen. */
+export async function listJobs(
+  db: Db,
+  page: { callers: readonly string[] | null; status: JobStatus | null; before: string | null; limit: number },
+) {
+  let query = jobs(db).orderBy('job.id', 'desc').limit(page.limit)
+  if (page.callers) query = query.where('job.caller', 'in', page.callers)
+  if (page.status) query = query.where('job.status', '=', page.status)
+  if (page.before !== null) query = query.where('job.id', '<', page.before)
+  return query.execute()
+}
+
+/**
+ * Inserts a job with its repos or listings.
+ * @returns false when the caller has used the client token before; nothing is written then
+ */
+export async function insertJob(trx: Trx, job: NewJob): Promise<boolean> {
+  const fromRepos = 'repos' in job.from ? job.from.repos : null
+  const inserted = await trx
+    .insertInto('job')
+    .values({
+      id: job.id,
+      caller: job.caller,
+      client_token: job.clientToken,
+      input_hash: job.inputHash,
+      name: job.name,
+      scope: await scopeId(trx, job.collections ?? []),
+      collections: job.collections ? [...job.collections] : null,
+      repo_count: fromRepos ? fromRepos.length : null,
+      hosts: null,
+      method: job.method,
+      level: job.level,
+      status: 'running',
+      stage: 'pending',
+      discovery_complete: fromRepos !== null,
+      created_at: job.createdAt,
+    })
+    .onConflict((conflict) =>
+      conflict.columns(['caller', 'client_token']).where('client_token', 'is not', null).doNothing(),
+    )
+    .returning('key')
+    .executeTakeFirst()
+  if (!inserted) return false
+  await trx.insertInto('job_progress').values({ job: inserted.key }).execute()
+  if ('repos' in job.from) await addRepos(trx, inserted.key, job.from.repos)
+  else await addListings(trx, inserted.key, job.from.relays, job.collections ?? [])
+  return true
+}
+
+/** The number of a set of collections, made as needed. The empty set stands for every collection. */
+async function scopeId(trx: Trx, collections: readonly string[]): Promise<number> {
+  const sorted = [...new Set(collections)].sort()
+  await trx
+    .insertInto('scope')
+    .values({ collections: sorted })
+    .onConflict((conflict) => conflict.column('collections').doNothing())
+    .execute()
+  const row = await trx
+    .selectFrom('scope')
+    .select('id')
+    .where('collections', '=', sql<string[]>`${sorted}::text[]`)
+    .executeTakeFirstOrThrow()
+  return row.id
+}
+
+/** Notes that a job's work has begun, once. */
+export async function startJob(db: Db, key: number, stage: 'discovering-repos' | 'resolving-and-fetching', now: Date) {
+  await db
+    .updateTable('job')
+    .set({ stage, started_at: sql<Date>`coalesce(started_at, ${now})` })
+    .where('key', '=', key)
+    .where('status', '=', 'running')
+    .where('stage', 'in', stage === 'discovering-repos' ? ['pending'] : ['pending', 'discovering-repos'])
+    .execute()
+}
+
+/** Marks discovery as at its end, if every listing is. */
+export async function finishDiscovery(db: Db, key: number): Promise<void> {
+  await db
+    .updateTable('job')
+    .set({ discovery_complete: true })
+    .where('key', '=', key)
+    .where('discovery_complete', '=', false)
+    .where(({ not, exists, selectFrom }) =>
+      not(exists(selectFrom('listing').select('relay').where('job', '=', key).where('done', '=', false))),
+    )
+    .execute()
+}
+
+/** Ends a job whose discovery cannot finish. */
+export async function failJob(db: Db, key: number, error: string, now: Date): Promise<boolean> {
+  const result = await db
+    .updateTable('job')
+    .set({ status: 'failed', stage: 'failed', error: error.slice(0, 1000), completed_at: now })
+    .where('key', '=', key)
+    .where('status', '=', 'running')
+    .executeTakeFirst()
+  return result.numUpdatedRows === 1n
+}
+
+/**
+ * Ends a job of which discovery is complete and every repo has its outcome. One guarded statement: of several
+ * callers exactly one ends it.
+ * @returns the job's id if this call ended it, else null
+ */
+export async function completeJob(db: Db, key: number, now: Date): Promise<string | null> {
+  const ended = await db
+    .updateTable('job')
+    .from('job_progress as p')
+    .set({ status: 'completed', stage: 'completed', completed_at: now, started_at: sql<Date>`coalesce(started_at, ${now})` })
+    .whereRef('p.job', '=', 'job.key')
+    .where('job.key', '=', key)
+    .where('job.status', '=', 'running')
+    .where('job.discovery_complete', '=', true)
+    .where(sql<SqlBool>`p.completed + p.unavailable + p.failed = p.total`)
+    .returning('job.id')
+    .executeTakeFirst()
+  return ended?.id ?? null
+}
+
+/** How many repos of a job have no outcome yet. */
+export async function openRepoCount(db: Db, key: number): Promise<number> {
+  const row = await db
+    .selectFrom('job_progress')
+    .select(sql<number>`total - completed - unavailable - failed`.as('open'))
+    .where('job', '=', key)
+    .executeTakeFirst()
+  return row?.open ?? 0
+}
+
+/** What the engine needs to know of a job it works for. */
+export interface RunningJob {
+  readonly key: number
+  readonly id: string
+  readonly scope: number
+  /** Null: every collection. */
+  readonly collections: readonly string[] | null
+  readonly method: RequestedMethod
+  readonly level: Level
+}
+
+/** The jobs that run, oldest first. */
+export async function runningJobs(db: Db): Promise<RunningJob[]> {
+  return db
+    .selectFrom('job')
+    .select(['key', 'id', 'scope', 'collections', 'method', 'level'])
+    .where('status', '=', 'running')
+    .orderBy('key')
+    .execute()
+}

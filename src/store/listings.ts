@@ -1,0 +1,116 @@
+import { sql } from 'kysely'
+import type { Db, Trx } from './database.js'
+
+export interface Listing {
+  readonly relay: string
+  readonly collection: string
+  readonly cursor: string | null
+  readonly attempts: number
+  readonly retryAt: Date | null
+}
+
+/** The listings of a job that have not reached their end. */
+export async function openListings(db: Db, job: number): Promise<Listing[]> {
+  const rows = await db
+    .selectFrom('listing')
+    .selectAll()
+    .where('job', '=', job)
+    .where('done', '=', false)
+    .orderBy('relay')
+    .orderBy('collection')
+    .execute()
+  return rows.map((row) => ({
+    relay: row.relay,
+    collection: row.collection,
+    cursor: row.cursor,
+    attempts: row.attempts,
+    retryAt: row.retry_at,
+  }))
+}
+
+export async function addListings(trx: Trx, job: number, relays: readonly string[], collections: readonly string[]) {
+  const values = relays.flatMap((relay) => collections.map((collection) => ({ job, relay, collection })))
+  await trx.insertInto('listing').values(values).execute()
+}
+
+/**
+ * Commits one page of discovery: its repos and its cursor together.
+ * @returns false when somebody else has moved this listing on meanwhile; nothing is written then
+ */
+export async function saveListingPage(
+  db: Db,
+  job: number,
+  listing: Pick<Listing, 'relay' | 'collection' | 'cursor'>,
+  page: { dids: readonly string[]; cursor: string | null },
+): Promise<boolean> {
+  return db.transaction().execute(async (trx) => {
+    const moved = await trx
+      .updateTable('listing')
+      .set({ cursor: page.cursor, done: page.cursor === null, attempts: 0, retry_at: null })
+      .where('job', '=', job)
+      .where('relay', '=', listing.relay)
+      .where('collection', '=', listing.collection)
+      .where('done', '=', false)
+      .where('cursor', 'is not distinct from', listing.cursor)
+      .executeTakeFirst()
+    if (moved.numUpdatedRows !== 1n) return false
+    await addRepos(trx, job, page.dids)
+    return true
+  })
+}
+
+/** Notes that a listing could not be read, and when to try again. */
+export async function deferListing(
+  db: Db,
+  job: number,
+  listing: Pick<Listing, 'relay' | 'collection'>,
+  next: { attempts: number; retryAt: Date },
+): Promise<void> {
+  await db
+    .updateTable('listing')
+    .set({ attempts: next.attempts, retry_at: next.retryAt })
+    .where('job', '=', job)
+    .where('relay', '=', listing.relay)
+    .where('collection', '=', listing.collection)
+    .execute()
+}
+
+/**
+ * Queues repos for a job; ones it already has stay as they are.
+ * Takes the job's progress row and holds it to the commit.
+ */
+export async function addRepos(trx: Trx, job: number, dids: readonly string[]): Promise<void> {
+  if (dids.length === 0) return
+  // Sorted, so that two pages with the same new repos wait for each other instead of deadlocking.
+  const sorted = [...new Set(dids)].sort()
+  await sql`insert into repo (did) select unnest(${sorted}::text[]) on conflict (did) do nothing`.execute(trx)
+  await sql`
+    with progress as materialized (select job, seq from job_progress where job = ${job} for update),
+    added as (
+      insert into job_repo (job, repo, did, seq)
+      select ${job}::int, repo.id, repo.did, progress.seq + row_number() over (order by repo.did)
+      from progress, repo where repo.did = any(${sorted}::text[])
+      on conflict (job, did) do nothing
+      returning 1
+    )
+    update job_progress
+    set total = total + (select count(*) from added), seq = seq + ${sorted.length}::int
+    where job = ${job}`.execute(trx)
+}
+
+/** Jobs whose discovery can go on now: running, not at its end, with fewer open repos than `queuedRepos`. */
+export async function jobsToDiscover(db: Db, now: Date, queuedRepos: number): Promise<number[]> {
+  const { rows } = await sql<{ key: number }>`
+    select job.key
+    from job join job_progress p on p.job = job.key
+    where job.status = 'running' and not job.discovery_complete
+      and p.total - p.completed - p.unavailable - p.failed < ${queuedRepos}
+      and (
+        exists (
+          select 1 from listing l
+          where l.job = job.key and not l.done and (l.retry_at is null or l.retry_at <= ${now})
+        )
+        or not exists (select 1 from listing l where l.job = job.key and not l.done)
+      )`.execute(db)
+  return rows.map((row) => row.key)
+}

@@ -1,0 +1,119 @@
+import { sql } from 'kysely'
+import type { RepoStatus } from '../verdict.js'
+import type { Db } from './database.js'
+
+/** A repo that is due, as its driver takes it up. */
+export interface DueRepo {
+  readonly id: number
+  readonly did: string
+  readonly repo: number
+  readonly status: RepoStatus
+  readonly attempts: number
+  readonly records: number
+  readonly progress: unknown
+  /** Whether records of it are stored already, by this job or another. */
+  readonly stored: boolean
+}
+
+/**
+ * Due repos of one job on one host, in the order they were queued.
+ * @param after the `id` of the last one taken
+ */
+export async function dueRepos(
+  db: Db,
+  due: { host: number; job: number; after: number; limit: number },
+): Promise<DueRepo[]> {
+  const { rows } = await sql<DueRepo>`
+    select r.id, r.did, r.repo, r.status, r.attempts, r.records, r.progress,
+           exists (select 1 from record where record.repo = r.repo) as stored
+    from job_repo r
+    where r.host = ${due.host} and r.job = ${due.job} and r.id > ${due.after}
+      and r.status in ('resolved', 'fetching') and r.retry_at is null
+    order by r.id
+    limit ${due.limit}`.execute(db)
+  return rows
+}
+
+/** Repos of a job whose PDS is not known yet and may be looked up now. */
+export async function unresolvedRepos(db: Db, due: { job: number; after: number; limit: number }) {
+  return db
+    .selectFrom('job_repo')
+    .select(['id', 'did', 'repo', 'attempts', 'records'])
+    .where('job', '=', due.job)
+    .where('id', '>', due.after)
+    .where('status', '=', 'waiting')
+    .where('retry_at', 'is', null)
+    .orderBy('id')
+    .limit(due.limit)
+    .execute()
+}
+
+/** Makes repos due whose time to wait is over. */
+export async function wakeRepos(db: Db, now: Date): Promise<void> {
+  await db.updateTable('job_repo').set({ retry_at: null }).where('retry_at', '<=', now).execute()
+}
+
+/** A page of a job's repos in DID order, with what is known of each. */
+export async function listRepos(
+  db: Db,
+  page: {
+    job: number
+    scope: number
+    statuses: readonly RepoStatus[] | null
+    /** Only those whose PDS is known. */
+    resolvedOnly: boolean
+    origin: string | null
+    after: string
+    limit: number
+  },
+) {
+  let query = db
+    .selectFrom('job_repo as r')
+    .leftJoin('host as h', 'h.id', 'r.host')
+    .leftJoin('identity as i', 'i.did', 'r.did')
+    .leftJoin('receipt as c', (join) =>
+      join.onRef('c.repo', '=', 'r.repo').on('c.scope', '=', page.scope).on('r.status', '=', 'completed'),
+    )
+    .leftJoin('host as ch', 'ch.id', 'c.host')
+    .select([
+      'r.did',
+      'r.status',
+      'r.method',
+      'r.failure',
+      'r.reason',
+      'r.message',
+      'r.attempts',
+      'r.records',
+      'r.retry_at',
+      'h.origin',
+      'i.handle',
+      'c.rev',
+      'c.data_cid',
+      'c.counts',
+      'c.level',
+      'c.records as receipt_records',
+      'c.completed_at',
+      'ch.origin as receipt_origin',
+    ])
+    .where('r.job', '=', page.job)
+    .where('r.did', '>', page.after)
+    .orderBy('r.did')
+    .limit(page.limit)
+  if (page.statuses) query = query.where('r.status', 'in', page.statuses)
+  if (page.resolvedOnly) query = query.where('r.host', 'is not', null)
+  if (page.origin !== null) query = query.where('h.origin', '=', page.origin)
+  return query.execute()
+}
+
+export type RepoRow = Awaited<ReturnType<typeof listRepos>>[number]
+
+/** Whether any running job has repos whose PDS may be looked up now. */
+export async function hasUnresolvedRepos(db: Db): Promise<boolean> {
+  const { rows } = await sql`
+    select 1 from job
+    where job.status = 'running' and exists (
+      select 1 from job_repo r where r.job = job.key and r.status = 'waiting' and r.retry_at is null
+    )
+    limit 1`.execute(db)
+  return rows.length > 0
+}

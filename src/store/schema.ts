@@ -1,0 +1,120 @@
+import type { ColumnType, Generated } from 'kysely'
+import type {
+  FailureClass,
+  JobStage,
+  JobStatus,
+  Level,
+  Method,
+  RepoStatus,
+  RequestedMethod,
+  UnavailableReason,
+} from '../verdict.js'
+
+/**
+ * The tables as Kysely sees them; the migrations say what each is for. bigint comes back as a number: every
+ * count and key here stays far below 2^53.
+ */
+export interface Database {
+  repo: { id: Generated<number>; did: string }
+  collection: { id: Generated<number>; nsid: string }
+  record: RecordTable
+  scope: { id: Generated<number>; collections: string[] }
+  receipt: ReceiptTable
+  host: { id: Generated<number>; origin: string; epoch: Generated<number>; next_request_at: Generated<Date> }
+  /** document is JSON text: a stranger's document may hold what jsonb refuses. */
+  identity: { did: string; document: string; handle: string | null; updated_at: Date }
+  spent_token: { issuer: string; jti: string; expires_at: Date }
+  job: JobTable
+  job_progress: JobProgressTable
+  job_failure: { job: number; class: FailureClass; count: number }
+  listing: ListingTable
+  job_repo: JobRepoTable
+}
+
+/** Read as a parsed value, written as JSON text. */
+type Json<T> = ColumnType<T, string, string>
+
+export interface RecordTable {
+  repo: number
+  collection: number
+  level: Level
+  rkey: string
+  cid: string | null
+  rev: string | null
+  /** JSON text, never parsed on the way out: what came in goes out unchanged. */
+  value: string | null
+}
+
+export interface ReceiptTable {
+  repo: number
+  scope: number
+  records: number
+  level: Level
+  method: Method
+  host: number
+  rev: string | null
+  data_cid: string | null
+  counts: Json<Record<string, number>>
+  completed_at: Date
+}
+
+export interface JobTable {
+  key: Generated<number>
+  id: string
+  caller: string
+  client_token: string | null
+  input_hash: string | null
+  name: string | null
+  scope: number
+  collections: string[] | null
+  repo_count: number | null
+  hosts: string[] | null
+  method: RequestedMethod
+  level: Level
+  status: JobStatus
+  stage: JobStage
+  discovery_complete: Generated<boolean>
+  error: string | null
+  created_at: Date
+  started_at: Date | null
+  completed_at: Date | null
+}
+
+export interface JobProgressTable {
+  job: number
+  seq: Generated<number>
+  total: Generated<number>
+  resolved: Generated<number>
+  completed: Generated<number>
+  unavailable: Generated<number>
+  failed: Generated<number>
+  records: Generated<number>
+}
+
+export interface ListingTable {
+  job: number
+  relay: string
+  collection: string
+  cursor: string | null
+  done: Generated<boolean>
+  attempts: Generated<number>
+  retry_at: Date | null
+}
+
+export interface JobRepoTable {
+  id: Generated<number>
+  repo: number
+  job: number
+  host: number | null
+  did: string
+  status: Generated<RepoStatus>
+  method: Method | null
+  failure: FailureClass | null
+  reason: UnavailableReason | null
+  attempts: Generated<number>
+  records: Generated<number>
+  seq: number
+  retry_at: Date | null
+  progress: Json<unknown> | null
+  message: string | null
+}
