@@ -8,7 +8,8 @@ export interface Config {
     readonly port: number
     /** Where other services reach this one; no trailing slash. */
     readonly publicUrl: string
-    readonly trustProxy: boolean
+    /** Proxies of our own in front, whose X-Forwarded-For is believed. */
+    readonly trustedProxies: number
   }
   readonly identity: { readonly did: string; readonly contact: string | null }
   readonly database: {
@@ -72,7 +73,7 @@ export function readConfig(env: Environment): Config {
       host: read.text('HOST', '127.0.0.1'),
       port,
       publicUrl,
-      trustProxy: read.flag('TRUST_PROXY', false),
+      trustedProxies: read.integer('TRUST_PROXY', 0, 0, 10),
     },
     identity: {
       did: read.dids('SERVICE_DID')[0] ?? didWebFromUrl(publicUrl),
@@ -114,7 +115,7 @@ export function describeConfig(config: Config): Record<string, string> {
     HOST: config.server.host,
     PORT: String(config.server.port),
     PUBLIC_URL: config.server.publicUrl,
-    TRUST_PROXY: String(config.server.trustProxy),
+    TRUST_PROXY: String(config.server.trustedProxies),
     SERVICE_DID: config.identity.did,
     CONTACT: config.identity.contact ?? '',
     DATABASE_URL: config.database.url ? withoutPassword(config.database.url) : '(embedded)',

@@ -9,6 +9,9 @@ import { settleJob } from './settle.js'
 
 const EVERY_MS = 2_000
 
+/** Spent tokens are kept this much past their end: clocks of processes may differ. */
+const CLOCK_SKEW_MS = 5 * 60_000
+
 /**
  * Sends for whatever has work and nobody at it. Wake-ups only make things quicker: were every one of them lost,
  * this finds the work in the rows.
@@ -29,5 +32,5 @@ export async function sweep(ctx: EngineContext): Promise<void> {
   if (await hasUnresolvedRepos(ctx.db)) await ctx.dispatch.wake('resolve', [ctx.directoryHost])
   await ctx.dispatch.wake('drive', await hostsWithWork(ctx.db, now))
   for (const job of await runningJobs(ctx.db)) await settleJob(ctx, job.key)
-  await forgetExpiredTokens(ctx.db, now)
+  await forgetExpiredTokens(ctx.db, new Date(ctx.now() - CLOCK_SKEW_MS))
 }

@@ -49,6 +49,17 @@ export async function findJobByToken(db: Db, caller: string, clientToken: string
   return jobs(db).where('job.caller', '=', caller).where('job.client_token', '=', clientToken).executeTakeFirst()
 }
 
+/** The newest job of a caller that still runs and asks for the same. */
+export async function findRunningJob(db: Db, caller: string, inputHash: string) {
+  return jobs(db)
+    .where('job.caller', '=', caller)
+    .where('job.input_hash', '=', inputHash)
+    .where('job.status', '=', 'running')
+    .orderBy('job.id', 'desc')
+    .limit(1)
+    .executeTakeFirst()
+}
+
 /** A page of jobs, newest first. `before` is the id of the last one already seen. */
 export async function listJobs(
   db: Db,

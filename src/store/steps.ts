@@ -73,13 +73,13 @@ with step as materialized (
 ),
 -- Sharing the host rows to the commit holds off whoever wants to raise an epoch; the order prevents deadlock.
 held as materialized (
-  select host.id
+  select host.id, host.epoch
   from host join (select distinct step.host, step.epoch from step) claim
     on claim.host = host.id and claim.epoch = host.epoch
   order by host.id
   for share of host
 ),
-live as materialized (select step.* from step join held on held.id = step.host),
+live as materialized (select step.* from step join held on held.id = step.host and held.epoch = step.epoch),
 stored as (
   insert into record (repo, collection, rkey, level, cid, rev, value)
   select live.repo, r.collection, r.rkey, live.level::proof_level, r.cid, live.rev, r.value::json

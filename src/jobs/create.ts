@@ -1,0 +1,87 @@
+import { TID } from '@atproto/common-web'
+import { Failure, RateLimited, Unavailable } from '../atproto/outcome.js'
+import { RequestError } from '../errors.js'
+import { findJob, findJobByToken, insertJob, type JobRow } from '../store/jobs.js'
+import type { Asker, JobsContext } from './context.js'
+import { type CheckedInput, checkInput, inputHash, type JobInput } from './input.js'
+
+/** Handles looked up at the same time for one request. */
+const HANDLE_LOOKUPS = 8
+
+/**
+ * Starts a job. All or nothing: one bad entry refuses the request.
+ * The same client token with the same input gives the job it made before.
+ * @throws RequestError
+ */
+export async function createJob(ctx: JobsContext, asker: Asker, input: JobInput): Promise<JobRow> {
+  const checked = checkInput(input)
+  const hash = inputHash(checked)
+  const before = await jobOfToken(ctx, asker, checked, hash)
+  if (before) return before
+  const repos = checked.repos && (await resolveRepos(ctx, checked.repos))
+  const id = TID.nextStr()
+  const inserted = await ctx.db.transaction().execute((trx) =>
+    insertJob(trx, {
+      id,
+      caller: asker.did,
+      clientToken: checked.clientToken,
+      inputHash: hash,
+      name: checked.name,
+      collections: checked.collections,
+      method: checked.method,
+      level: checked.level,
+      createdAt: new Date(ctx.now()),
+      from: repos ? { repos } : { relays: ctx.config.network.relays },
+    }),
+  )
+  // Somebody else used the token between the look above and the insert.
+  const job = inserted ? await findJob(ctx.db, id) : await jobOfToken(ctx, asker, checked, hash)
+  if (!job) throw new Error('the job is gone right after it was made')
+  if (inserted) ctx.tell('job.created', { job: id, caller: asker.did, collections: checked.collections })
+  return job
+}
+
+async function jobOfToken(ctx: JobsContext, asker: Asker, input: CheckedInput, hash: string): Promise<JobRow | null> {
+  if (input.clientToken === null) return null
+  const job = await findJobByToken(ctx.db, asker.did, input.clientToken)
+  if (!job) return null
+  if (job.input_hash === hash) return job
+  throw new RequestError('ClientTokenConflict', `The client token was used before, for job ${job.id}, with another input`)
+}
+
+/** The DIDs of all entries. */
+async function resolveRepos(ctx: JobsContext, repos: readonly string[]): Promise<string[]> {
+  const dids = new Set<string>()
+  const unknown: string[] = []
+  const queue = repos.values()
+  const worker = async () => {
+    for (const repo of queue) {
+      const did = repo.startsWith('did:') ? repo : await resolveHandle(ctx, repo)
+      if (did === null) unknown.push(repo)
+      else dids.add(did)
+    }
+  }
+  await Promise.all(Array.from({ length: HANDLE_LOOKUPS }, worker))
+  if (unknown.length > 0) {
+    const names = unknown.sort().map((handle) => JSON.stringify(handle))
+    throw new RequestError('InvalidRepo', `repos: ${names.join(', ')}: no account answers to ${names.length > 1 ? 'these handles' : 'this handle'}`)
+  }
+  return [...dids]
+}
+
+/**
+ * The DID of a handle; null when there is none.
+ * @throws RequestError `DirectoryUnavailable` when nobody could be asked
+ */
+export async function resolveHandle(ctx: Pick<JobsContext, 'identities'>, handle: string): Promise<string | null> {
+  try {
+    return await ctx.identities.resolveHandle(handle)
+  } catch (error) {
+    if (error instanceof Unavailable) return null
+    if (error instanceof Failure && (error.failure === 'did-not-found' || error.failure === 'did-invalid')) return null
+    if (error instanceof Failure || error instanceof RateLimited) {
+      throw new RequestError('DirectoryUnavailable', `${handle} cannot be looked up now: ${error.message}`, { cause: error })
+    }
+    throw error
+  }
+}

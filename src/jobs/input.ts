@@ -1,0 +1,131 @@
+import { createHash } from 'node:crypto'
+import { isValidDid, isValidHandle } from '@atproto/syntax'
+import { RequestError } from '../errors.js'
+import { LEVELS, type Level, REQUESTABLE_METHODS, type RequestedMethod } from '../verdict.js'
+import { isPrefix, patternProblem } from './scope.js'
+
+/**
+ * What may be asked of `createJob`: checked here rather than by the lexicon alone, because a caller with a
+ * thousand entries wants to hear of every bad one.
+ */
+
+export const COLLECTIONS_MAX = 100
+export const REPOS_MAX = 1_000
+
+/** The methods and levels this version can do. */
+export const OFFERED_METHODS: readonly RequestedMethod[] = ['auto', 'list-records']
+export const OFFERED_LEVELS: readonly Level[] = ['content', 'none']
+
+export interface JobInput {
+  readonly collections?: readonly string[]
+  readonly repos?: readonly string[]
+  readonly method?: string
+  readonly level?: string
+  readonly clientToken?: string
+  readonly name?: string
+}
+
+export interface CheckedInput {
+  /** Without duplicates, in the caller's order; null for every collection. */
+  readonly collections: readonly string[] | null
+  /** DIDs and handles, without duplicates, handles in lower case; null to discover. */
+  readonly repos: readonly string[] | null
+  readonly method: RequestedMethod
+  readonly level: Level
+  readonly clientToken: string | null
+  readonly name: string | null
+}
+
+/** @throws RequestError that names everything wrong with the first bad field */
+export function checkInput(input: JobInput): CheckedInput {
+  const collections = checkCollections(input.collections)
+  const repos = checkRepos(input.repos)
+  assertScope(collections, repos)
+  return {
+    collections,
+    repos,
+    method: choose('method', input.method ?? 'auto', REQUESTABLE_METHODS, OFFERED_METHODS, 'MethodNotOffered'),
+    level: choose('level', input.level ?? 'content', LEVELS, OFFERED_LEVELS, 'LevelNotOffered'),
+    clientToken: input.clientToken ?? null,
+    name: input.name ?? null,
+  }
+}
+
+/** One value for all inputs that ask for the same thing, whatever the order of their entries. */
+export function inputHash(input: CheckedInput): string {
+  const sorted = (values: readonly string[] | null) => values && [...values].sort()
+  const asked = [sorted(input.collections), sorted(input.repos), input.method, input.level, input.name]
+  return createHash('sha256').update(JSON.stringify(asked)).digest('base64url')
+}
+
+function checkCollections(collections: readonly string[] | undefined): readonly string[] | null {
+  if (collections === undefined) return null
+  assertCount('collections', collections, COLLECTIONS_MAX, 'every collection')
+  const unique = [...new Set(collections)]
+  const problems = unique.flatMap((pattern) => {
+    const problem = patternProblem(pattern)
+    return problem ? [`${quoted(pattern)} is ${problem}`] : []
+  })
+  if (problems.length > 0) throw new RequestError('InvalidCollection', `collections: ${problems.join('; ')}`)
+  return unique
+}
+
+function checkRepos(repos: readonly string[] | undefined): readonly string[] | null {
+  if (repos === undefined) return null
+  assertCount('repos', repos, REPOS_MAX, 'every repo')
+  const unique = [...new Set(repos.map((repo) => (repo.startsWith('did:') ? repo : repo.toLowerCase())))]
+  const problems = unique.flatMap((repo) => {
+    const problem = repoProblem(repo)
+    return problem ? [`${quoted(repo)} ${problem}`] : []
+  })
+  if (problems.length > 0) throw new RequestError('InvalidRepo', `repos: ${problems.join('; ')}`)
+  return unique
+}
+
+function repoProblem(repo: string): string | null {
+  if (!repo.startsWith('did:')) return isValidHandle(repo) ? null : 'is neither a DID nor a handle'
+  if (!isValidDid(repo)) return 'is not a valid DID'
+  return /^did:(plc|web):/.test(repo) ? null : 'has a DID method that atproto does not use (did:plc and did:web)'
+}
+
+function assertScope(collections: readonly string[] | null, repos: readonly string[] | null): void {
+  if (repos !== null) return
+  const prefixes = collections?.filter(isPrefix) ?? []
+  if (collections !== null && prefixes.length === 0) return
+  const what = collections === null ? 'Neither collections nor repos given' : `A prefix (${prefixes.join(', ')}) without repos`
+  throw new RequestError(
+    'ScopeTooBroad',
+    `${what}: this would mean crawling the whole network. Name the repos, or collections that relays list repos for.`,
+  )
+}
+
+function assertCount(field: string, entries: readonly string[], max: number, everything: string): void {
+  if (entries.length === 0) {
+    throw new RequestError('InvalidRequest', `${field} is empty. Leave it out to ask for ${everything}.`)
+  }
+  if (entries.length > max) {
+    throw new RequestError('InvalidRequest', `${field} has ${entries.length} entries; at most ${max} are allowed`)
+  }
+}
+
+function choose<T extends string>(
+  field: string,
+  value: string,
+  known: readonly T[],
+  offered: readonly T[],
+  notOffered: 'MethodNotOffered' | 'LevelNotOffered',
+): T {
+  const choice = known.find((word) => word === value)
+  if (choice === undefined) {
+    throw new RequestError('InvalidRequest', `${field} is ${quoted(value)}, but must be one of ${known.join(', ')}`)
+  }
+  if (!offered.includes(choice)) {
+    throw new RequestError(notOffered, `${field} ${value} is not offered by this service; it offers ${offered.join(', ')}`)
+  }
+  return choice
+}
+
+/** A value as a message repeats it: visible and short. */
+function quoted(value: string): string {
+  return JSON.stringify(value.length > 100 ? `${value.slice(0, 100)}…` : value)
+}

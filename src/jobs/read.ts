@@ -1,0 +1,93 @@
+import { RequestError } from '../errors.js'
+import { findJob, type JobRow, listJobs as listJobRows } from '../store/jobs.js'
+import { listRecords as listRecordRows, type RecordPosition, type StoredRecord } from '../store/records.js'
+import { listRepos as listRepoRows, type RepoRow } from '../store/repos.js'
+import { JOB_STATUSES, REPO_STATUSES, type RepoStatus } from '../verdict.js'
+import type { Asker, JobsContext } from './context.js'
+import { resolveHandle } from './create.js'
+
+export interface Page<Row> {
+  readonly rows: readonly Row[]
+  readonly more: boolean
+}
+
+/**
+ * One job.
+ * @throws RequestError `JobNotFound`, also for a job the asker may not see: the two are not told apart
+ */
+export async function getJob(ctx: JobsContext, asker: Asker, id: string): Promise<JobRow> {
+  const job = await findJob(ctx.db, id)
+  if (!job || !(asker.admin || job.caller === asker.did)) throw new RequestError('JobNotFound', `There is no job ${id}`)
+  return job
+}
+
+/** The asker's jobs (for an admin, everybody's), newest first. */
+export async function listJobs(
+  ctx: JobsContext,
+  asker: Asker,
+  query: { status?: string; before: string | null; limit: number },
+): Promise<Page<JobRow>> {
+  const status = query.status === undefined ? null : oneOf('status', query.status, JOB_STATUSES)
+  const callers = asker.admin ? null : [asker.did]
+  return page(query.limit, (limit) => listJobRows(ctx.db, { callers, status, before: query.before, limit }))
+}
+
+const PHASES = {
+  discovered: { statuses: null, resolvedOnly: false },
+  resolved: { statuses: null, resolvedOnly: true },
+  fetched: { statuses: ['completed'], resolvedOnly: false },
+} as const satisfies Record<string, { statuses: readonly RepoStatus[] | null; resolvedOnly: boolean }>
+
+/** The repos of a job, in DID order. */
+export async function listJobRepos(
+  ctx: JobsContext,
+  asker: Asker,
+  query: { job: string; phase?: string; status?: string; origin: string | null; after: string; limit: number },
+): Promise<Page<RepoRow>> {
+  const phase = oneOf('phase', query.phase ?? 'discovered', Object.keys(PHASES) as (keyof typeof PHASES)[])
+  const status = query.status === undefined ? null : oneOf('status', query.status, REPO_STATUSES)
+  const { statuses, resolvedOnly } = PHASES[phase]
+  const job = await getJob(ctx, asker, query.job)
+  // A phase and a status that exclude each other: nothing is both.
+  if (status && statuses && !(statuses as readonly RepoStatus[]).includes(status)) return { rows: [], more: false }
+  return page(query.limit, (limit) =>
+    listRepoRows(ctx.db, {
+      job: job.key,
+      scope: job.scope,
+      statuses: status ? [status] : statuses,
+      resolvedOnly,
+      origin: query.origin,
+      after: query.after,
+      limit,
+    }),
+  )
+}
+
+/** What a job has fetched, in the order its repos were completed. */
+export async function listRecords(
+  ctx: JobsContext,
+  asker: Asker,
+  query: { job: string; collection: string | null; repo: string | null; after: RecordPosition | null; limit: number },
+): Promise<Page<StoredRecord>> {
+  const job = await getJob(ctx, asker, query.job)
+  const did = query.repo === null || query.repo.startsWith('did:') ? query.repo : await resolveHandle(ctx, query.repo)
+  if (query.repo !== null && did === null) {
+    throw new RequestError('InvalidRequest', `repo: no account answers to the handle ${query.repo}`)
+  }
+  const wanted = { job: job.key, scope: job.scope, collection: query.collection, did }
+  return page(query.limit, (limit) => listRecordRows(ctx.db, { ...wanted, limit }, query.after))
+}
+
+/** Asks for one row more than wanted: so a page says whether another follows. */
+async function page<Row>(limit: number, read: (limit: number) => Promise<Row[]>): Promise<Page<Row>> {
+  const rows = await read(limit + 1)
+  return { rows: rows.slice(0, limit), more: rows.length > limit }
+}
+
+function oneOf<T extends string>(field: string, value: string, words: readonly T[]): T {
+  const word = words.find((known) => known === value)
+  if (word === undefined) {
+    throw new RequestError('InvalidRequest', `${field} is ${JSON.stringify(value.slice(0, 100))}, but must be one of ${words.join(', ')}`)
+  }
+  return word
+}

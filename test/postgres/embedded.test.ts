@@ -1,0 +1,201 @@
+import { chmod, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/postgres/embedded.js'
+import { findProcess } from '../../src/postgres/processes.js'
+import { isListening, killHard, query, Scratch, serverPid } from './support.js'
+
+const scratch = new Scratch()
+const handles: EmbeddedPostgres[] = []
+let dataDirectory: string
+
+async function start(settings: Record<string, string | number> = {}): Promise<EmbeddedPostgres> {
+  const postgres = await startEmbeddedPostgres({ dataDirectory, settings })
+  handles.push(postgres)
+  return postgres
+}
+
+beforeAll(async () => {
+  dataDirectory = join(await scratch.directory(), 'made/when/missing')
+})
+
+afterEach(async () => {
+  await Promise.all(handles.splice(0).map((handle) => handle.release()))
+})
+
+afterAll(() => scratch.clean())
+
+// One cluster serves all, in the order of the tests: making one takes most of a second.
+describe('the embedded Postgres', () => {
+  it('starts where there was nothing, and is gone after its release', async () => {
+    const postgres = await start()
+    expect(postgres.adopted).toBe(false)
+    expect(postgres.url).toMatch(/^postgres:\/\/aquifer:[\w-]{32}@127\.0\.0\.1:\d+\/aquifer$/)
+    const [database] = await query(
+      postgres.url,
+      'create table kept (n int)',
+      'insert into kept values (7)',
+      `select datname, datdba::regrole::text as owner, pg_encoding_to_char(encoding) as encoding, datcollate
+       from pg_database where datname = current_database()`,
+    )
+    expect(database).toEqual({ datname: 'aquifer', owner: 'aquifer', encoding: 'UTF8', datcollate: 'C' })
+    const pid = await serverPid(dataDirectory)
+    await postgres.release()
+    expect(await findProcess(pid)).toBeUndefined()
+    expect(await isListening(postgres.url)).toBe(false)
+    await postgres.release()
+  })
+
+  it('keeps data, password and port from one start to the next', async () => {
+    const first = await start()
+    await first.release()
+    const second = await start()
+    expect(second.url).toBe(first.url)
+    expect(second.adopted).toBe(false)
+    expect(await query(second.url, 'select n from kept')).toEqual([{ n: 7 }])
+  })
+
+  it('lets nobody in without the password', async () => {
+    const { url } = await start()
+    const without = new URL(url)
+    without.password = ''
+    const wrong = new URL(url)
+    wrong.password = 'wrong'
+    const somebodyElse = new URL(url)
+    somebodyElse.username = 'postgres'
+    for (const refused of [without, wrong, somebodyElse])
+      await expect(query(refused.href)).rejects.toThrow(/password/)
+    expect((await stat(join(dataDirectory, 'password'))).mode & 0o777).toBe(0o600)
+    const [rules] = await query(
+      url,
+      'select count(*)::int as count, min(auth_method) as method from pg_hba_file_rules',
+    )
+    expect(rules).toEqual({ count: 1, method: 'scram-sha-256' })
+    const log = await readFile(join(dataDirectory, 'server.log'), 'utf8')
+    expect(log).not.toContain(new URL(url).password)
+  })
+
+  it('takes settings, but for where it listens, and stays durable', async () => {
+    const { url } = await start({
+      max_connections: 17,
+      listen_addresses: '*',
+      unix_socket_directories: '/tmp',
+    })
+    const shown = async (name: string) => Object.values((await query(url, `show ${name}`))[0]!)[0]
+    expect(await shown('max_connections')).toBe('17')
+    expect(await shown('listen_addresses')).toBe('127.0.0.1')
+    expect(await shown('unix_socket_directories')).toBe('')
+    expect(await shown('fsync')).toBe('on')
+    expect(await shown('synchronous_commit')).toBe('on')
+    expect(await shown('wal_level')).toBe('minimal')
+  })
+
+  it('is shared by two handles of one process', async () => {
+    const first = await start()
+    const second = await start()
+    expect([first.adopted, second.adopted]).toEqual([false, true])
+    expect(second.url).toBe(first.url)
+    await first.release()
+    expect(await query(second.url, 'select 1 as one')).toEqual([{ one: 1 }])
+    await second.release()
+    expect(await isListening(first.url)).toBe(false)
+  })
+
+  it('recovers every committed row after a kill -9 of the server, whose release is no error', async () => {
+    const killed = await start()
+    await query(killed.url, 'create table committed as select generate_series(1, 5000) as n')
+    await query(killed.url, 'insert into committed select generate_series(5001, 5100)')
+    await killHard(await serverPid(dataDirectory))
+    await killed.release()
+    const { url, adopted } = await start()
+    expect(adopted).toBe(false)
+    expect(await query(url, 'select count(*)::int as count from committed')).toEqual([{ count: 5100 }])
+  })
+
+  it('starts a new server for a process whose old one was killed, and stops it in the end', async () => {
+    const killed = await start()
+    await killHard(await serverPid(dataDirectory))
+    const next = await start()
+    await killed.release()
+    expect(await query(next.url, 'select n from kept')).toEqual([{ n: 7 }])
+    await next.release()
+    expect(await isListening(next.url)).toBe(false)
+  })
+
+  it('takes another port when the last one is in use', async () => {
+    const before = await start()
+    await before.release()
+    const port = Number(new URL(before.url).port)
+    const squatter = createServer().listen(port, '127.0.0.1')
+    try {
+      const { url } = await start()
+      expect(Number(new URL(url).port)).not.toBe(port)
+      expect(await query(url, 'select n from kept')).toEqual([{ n: 7 }])
+    } finally {
+      squatter.close()
+    }
+  })
+
+  it('is not kept from starting by a process that got the id of a server which crashed', async () => {
+    const before = await start()
+    const left = await readFile(join(dataDirectory, 'cluster/postmaster.pid'), 'utf8')
+    await before.release()
+    await writeFile(join(dataDirectory, 'cluster/postmaster.pid'), left.replace(/^\d+/, String(process.pid)))
+    const { url, adopted } = await start()
+    expect(adopted).toBe(false)
+    expect(await query(url, 'select n from kept')).toEqual([{ n: 7 }])
+  })
+
+  it('makes a new password when its file is lost', async () => {
+    const before = await start()
+    await before.release()
+    await rm(join(dataDirectory, 'password'))
+    const after = await start()
+    expect(new URL(after.url).password).not.toBe(new URL(before.url).password)
+    expect(await query(after.url, 'select n from kept')).toEqual([{ n: 7 }])
+    await rm(join(dataDirectory, 'password'))
+    await expect(start()).rejects.toThrow(/password is missing: end the server/)
+  })
+
+  it('closes a password file that was left open to others', async () => {
+    await chmod(join(dataDirectory, 'password'), 0o644).catch(() => {})
+    const { url } = await start()
+    expect((await stat(join(dataDirectory, 'password'))).mode & 0o777).toBe(0o600)
+    expect(await query(url, 'select n from kept')).toEqual([{ n: 7 }])
+  })
+
+  it('says what the server said when it does not start', async () => {
+    await expect(start({ shared_buffers: 'plenty' })).rejects.toThrow(
+      /does not start:\n.*invalid value for parameter "shared_buffers": "plenty"/s,
+    )
+    const { url } = await start()
+    expect(await query(url, 'select n from kept')).toEqual([{ n: 7 }])
+  })
+
+  it('names both versions when another major version made the data', async () => {
+    await writeFile(join(dataDirectory, 'cluster/PG_VERSION'), '9\n')
+    await expect(start()).rejects.toThrow(
+      /was made by PostgreSQL 9, which PostgreSQL \d+\.\d+ .*DATABASE_URL/,
+    )
+  })
+
+  it('gives the end of the log when the data is damaged', async () => {
+    const { major } = /PostgreSQL (?<major>\d+)\./.exec(await start().catch((error) => error.message))!
+      .groups!
+    await writeFile(join(dataDirectory, 'cluster/PG_VERSION'), `${major}\n`)
+    await truncate(join(dataDirectory, 'cluster/global/pg_control'), 100)
+    await expect(start()).rejects.toThrow(/does not start:\n.*pg_control/s)
+  })
+})
+
+describe('a data directory that goes away', () => {
+  it('does not keep its server alive', async () => {
+    const directory = join(await scratch.directory(), 'postgres')
+    const postgres = await startEmbeddedPostgres({ dataDirectory: directory })
+    const pid = await serverPid(directory)
+    await rm(directory, { recursive: true })
+    await postgres.release()
+    expect(await findProcess(pid)).toBeUndefined()
+  })
+})
