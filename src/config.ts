@@ -76,7 +76,7 @@ export function readConfig(env: Environment): Config {
       trustedProxies: read.integer('TRUST_PROXY', 0, 0, 10),
     },
     identity: {
-      did: read.dids('SERVICE_DID')[0] ?? didWebFromUrl(publicUrl),
+      did: read.dids('SERVICE_DID')[0] ?? read.didOf('PUBLIC_URL', publicUrl),
       contact: read.text('CONTACT', '') || null,
     },
     database: {
@@ -193,6 +193,17 @@ class Reader {
       if (!isValidDid(did)) this.#refuse(name, did, 'a DID such as did:plc:… or did:web:…', null)
     }
     return dids
+  }
+
+  /** The did:web of our own address. */
+  didOf(name: string, url: string): string {
+    // An unusable URL has its problem already.
+    if (url === '') return ''
+    try {
+      return didWebFromUrl(url)
+    } catch {
+      return this.#refuse(name, url, 'a URL with a host name (did:web has none for an address), or set SERVICE_DID', '')
+    }
   }
 
   origin(name: string, allowHttp: boolean): string | null {

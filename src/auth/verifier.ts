@@ -105,8 +105,7 @@ function createSignatureChecker(
       const freshKey = await keyOf(issuer, () => refreshKey(issuer))
       if (freshKey !== key) verdict = await checkSignature(jwt, freshKey)
     }
-    if (verdict === 'malleable')
-      throw refusal('BadJwtSignature', 'jwt signature has a high s; atproto is low-S')
+    if (verdict === 'malleable') throw refusal('BadJwtSignature', 'jwt signature is not in low-S form')
     if (verdict === 'invalid') throw refusal('BadJwtSignature', 'jwt signature does not match jwt issuer')
   }
 }

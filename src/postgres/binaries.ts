@@ -46,7 +46,7 @@ export async function findBinaries(options: FindBinariesOptions): Promise<Binari
     })
     if (found !== undefined) return found
   }
-  for (const bin of await systemBinDirectories(process.env['PATH'] ?? '')) {
+  for (const bin of await systemBinDirectories(process.env.PATH ?? '')) {
     const found = await attempt(problems, () => checked(bin, options.user))
     if (found === undefined) continue
     options.log('postgres.system-binaries', { bin, version: found.version, because: problems })

@@ -1,4 +1,4 @@
-import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
+import { type SpawnOptions, spawn } from 'node:child_process'
 import { messageOf } from './errors.js'
 
 /** initdb, the slowest of the programs run here, takes half a second, and a minute on a very slow disk. */
@@ -47,28 +47,23 @@ export function runCommand(
   commandArguments: readonly string[],
   options: CommandOptions = {},
 ): Promise<CommandResult> {
-  const { promise, resolve } = Promise.withResolvers<CommandResult>()
-  let child: ChildProcess
-  try {
-    child = spawn(file, commandArguments, {
+  return new Promise<CommandResult>((resolve) => {
+    const child = spawn(file, commandArguments, {
       ...commonSpawnOptions(options.user),
       stdio: ['pipe', 'pipe', 'pipe', ...(options.descriptors ?? [])],
       timeout: COMMAND_MILLISECONDS_MAX,
     })
-  } catch (error) {
-    // Some of the reasons, such as not being allowed to change the user, do not come as an event.
-    return Promise.resolve({ code: undefined, output: messageOf(error) })
-  }
-  let output = ''
-  const keep = (chunk: string) => {
-    output = (output + chunk).slice(-OUTPUT_CHARACTERS_MAX)
-  }
-  child.stdout?.setEncoding('utf8').on('data', keep)
-  child.stderr?.setEncoding('utf8').on('data', keep)
-  // A program that ends without reading its input is judged by its exit code.
-  child.stdin?.on('error', () => {})
-  child.stdin?.end(options.input ?? '')
-  child.on('error', (error) => resolve({ code: undefined, output: error.message }))
-  child.on('close', (code) => resolve({ code: code ?? undefined, output: output.trim() }))
-  return promise
+    let output = ''
+    const keep = (chunk: string) => {
+      output = (output + chunk).slice(-OUTPUT_CHARACTERS_MAX)
+    }
+    child.stdout?.setEncoding('utf8').on('data', keep)
+    child.stderr?.setEncoding('utf8').on('data', keep)
+    // A program that ends without reading its input is judged by its exit code.
+    child.stdin?.on('error', () => {})
+    child.stdin?.end(options.input ?? '')
+    child.on('error', (error) => resolve({ code: undefined, output: error.message }))
+    child.on('close', (code) => resolve({ code: code ?? undefined, output: output.trim() }))
+    // Some reasons not to start, such as not being allowed to change the user, do not come as an event.
+  }).catch((error: unknown) => ({ code: undefined, output: messageOf(error) }))
 }

@@ -28,8 +28,7 @@ export interface CopyOptions {
 export async function copyPackage(options: CopyOptions): Promise<string> {
   const { packageDirectory, user, copies, log, repair } = options
   const place = (await canEnter(user, dirname(copies))) ? copies : SHARED_COPIES
-  await mkdir(place, { recursive: true, mode: 0o755 })
-  await refuseForeign(place)
+  await preparePlace(place)
   const copy = join(place, await copyName(packageDirectory))
   await withLock(join(place, 'lock'), async () => {
     if ((await lstat(copy).catch(() => undefined)) !== undefined) return
@@ -54,9 +53,11 @@ async function copyName(packageDirectory: string): Promise<string> {
   return `${manifest.name}-${manifest.version}`.replaceAll(/[^\w.-]+/g, '-').replace(/^-/, '')
 }
 
-/** Programs from a place where somebody else may write are not for us to run. */
-async function refuseForeign(place: string): Promise<void> {
+async function preparePlace(place: string): Promise<void> {
+  const created = await mkdir(place, { recursive: true })
+  if (created !== undefined) await chmod(place, 0o755)
   const { uid, mode } = await lstat(place)
+  // Programs from where somebody else may write are not for us to run.
   if (process.geteuid === undefined || (uid === process.geteuid() && (mode & 0o022) === 0)) return
   throw new EmbeddedPostgresError(`others than user ${process.geteuid()} may write to ${place}`)
 }

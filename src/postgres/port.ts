@@ -19,15 +19,15 @@ export async function rememberPort(memory: string, port: number): Promise<void> 
 
 /** The port itself, or any when it is 0, if it can be listened on. */
 function tryPort(port: number): Promise<number | undefined> {
-  const { promise, resolve } = Promise.withResolvers<number | undefined>()
-  const server = createServer()
-  server.on('error', () => resolve(undefined))
-  server.listen({ port, host: '127.0.0.1' }, () => {
-    const address = server.address()
-    const found = address !== null && typeof address === 'object' ? address.port : undefined
-    server.close(() => resolve(found))
+  return new Promise((resolve) => {
+    const server = createServer()
+    server.on('error', () => resolve(undefined))
+    server.listen({ port, host: '127.0.0.1' }, () => {
+      const address = server.address()
+      const found = address !== null && typeof address === 'object' ? address.port : undefined
+      server.close(() => resolve(found))
+    })
   })
-  return promise
 }
 
 function noPort(): never {

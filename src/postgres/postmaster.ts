@@ -41,19 +41,20 @@ export function parsePostmasterFile(text: string): PostmasterFile | undefined {
  * Whether a process can be the postmaster of a cluster, to tell it from another one that got the same id after
  * a crash. When in doubt it is: to overlook a live server would be worse than to wait for a stranger.
  *
- * @param commandLine undefined where the system does not tell
+ * @param command what the process was called with, the program first; undefined where the system does not tell
  */
 export function isPostmasterOf(
-  commandLine: string | undefined,
+  command: readonly string[] | undefined,
   cluster: string,
   clusterName: string,
 ): boolean {
-  if (commandLine === undefined) return true
-  if (commandLine.includes(`cluster_name=${clusterName}`) || commandLine.includes(cluster)) return true
+  if (command === undefined || command.includes(`cluster_name=${clusterName}`)) return true
   // Its children have titles such as "postgres: checkpointer".
-  if (!/^\S*\b(postgres|postmaster)(\.exe)?( |$)/.test(commandLine)) return false
+  if (!/^(.*\/)?(postgres|postmaster)$/.test(command[0] ?? '')) return false
+  const option = command.indexOf('-D')
+  const directory = option < 0 ? undefined : command[option + 1]
   // A relative path, or none, is what somebody used who started it by hand: it may be ours.
-  return !/ -D ?[/"]/.test(commandLine)
+  return directory === undefined || directory === cluster || !directory.startsWith('/')
 }
 
 /**
@@ -66,7 +67,7 @@ export async function findPostmaster(cluster: string, clusterName: string): Prom
   if (file === undefined) return undefined
   const found = await findProcess(file.pid)
   if (found === undefined) return undefined
-  if (isPostmasterOf(found.commandLine, cluster, clusterName)) return { ...file, identity: found }
+  if (isPostmasterOf(found.arguments, cluster, clusterName)) return { ...file, identity: found }
   await rm(path, { force: true })
   return undefined
 }

@@ -11,8 +11,8 @@ export interface ProcessIdentity {
 }
 
 export interface RunningProcess extends ProcessIdentity {
-  /** Its arguments joined by spaces; undefined where the system does not tell. */
-  readonly commandLine: string | undefined
+  /** What it was called with, the program first; undefined where the system does not tell. */
+  readonly arguments: readonly string[] | undefined
 }
 
 /** What reading /proc fails with when there is no such process, or it ends meanwhile. */
@@ -49,7 +49,7 @@ async function findInProc(pid: number): Promise<RunningProcess | undefined> {
     return {
       pid,
       startedAt: `${await bootIdentity()}-${stat.startTicks}`,
-      commandLine: commandLine?.replaceAll('\0', ' ').trim(),
+      arguments: commandLine?.split('\0'),
     }
   } catch (error) {
     if (GONE.has(systemErrorCode(error) ?? '')) return undefined
@@ -81,7 +81,7 @@ async function findByPs(pid: number): Promise<RunningProcess | undefined> {
   try {
     const columns = ['-ww', '-o', 'stat=', '-o', 'lstart=', '-o', 'command=', '-p', String(pid)]
     const { stdout } = await promisify(execFile)('ps', columns, {
-      env: { PATH: process.env['PATH'], LC_ALL: 'C', TZ: 'UTC' },
+      env: { PATH: process.env.PATH, LC_ALL: 'C', TZ: 'UTC' },
     })
     return parsePs(pid, stdout)
   } catch (error) {
@@ -101,7 +101,8 @@ function parsePs(pid: number, line: string): RunningProcess | undefined {
       .slice(0, 5)
       .join('-')
       .replaceAll(/[^\w-]/g, '-'),
-    commandLine: rest.slice(5).join(' '),
+    // Wrong where an argument holds a space, which ps does not show.
+    arguments: rest.slice(5),
   }
 }
 
@@ -112,5 +113,5 @@ function findBySignal(pid: number): RunningProcess | undefined {
   } catch (error) {
     if (systemErrorCode(error) !== 'EPERM') return undefined
   }
-  return { pid, startedAt: 'unknown', commandLine: undefined }
+  return { pid, startedAt: 'unknown', arguments: undefined }
 }

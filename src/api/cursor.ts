@@ -1,0 +1,36 @@
+import { isValidDid, isValidNsid, isValidRecordKey, isValidTid } from '@atproto/syntax'
+import { RequestError } from '../errors.js'
+import type { RecordPosition } from '../store/records.js'
+
+/**
+ * Page cursors: where the last row stood in its order, so that rows which come or go do not move a page. They
+ * are opaque to callers and checked on the way in.
+ */
+
+/** `listJobs`: the id of the last job. */
+export function readJobCursor(cursor: string | undefined): string | null {
+  if (cursor === undefined) return null
+  return isValidTid(cursor) ? cursor : refuse()
+}
+
+/** `listJobRepos`: the last DID. */
+export function readRepoCursor(cursor: string | undefined): string {
+  if (cursor === undefined) return ''
+  return isValidDid(cursor) ? cursor : refuse()
+}
+
+/** `listRecords`: the place of the last record. */
+export function writeRecordCursor(position: RecordPosition): string {
+  return `${position.seq}/${position.collection}/${position.rkey}`
+}
+
+export function readRecordCursor(cursor: string | undefined): RecordPosition | null {
+  if (cursor === undefined) return null
+  const [, seq, collection, rkey] = /^(\d{1,15})\/([^/]+)\/([^/]+)$/.exec(cursor) ?? refuse()
+  if (!isValidNsid(collection!) || !isValidRecordKey(rkey!)) refuse()
+  return { seq: Number(seq), collection: collection!, rkey: rkey! }
+}
+
+function refuse(): never {
+  throw new RequestError('InvalidRequest', 'cursor is not one that this method gave out')
+}

@@ -1,0 +1,18 @@
+import { InternalServerError, XRPCError } from '@atproto/xrpc-server'
+import { type ErrorCode, RequestError } from '../errors.js'
+
+/** The status of each refusal that is not a plain 400. */
+const STATUSES: Partial<Record<ErrorCode, number>> = { DirectoryUnavailable: 503 }
+
+/**
+ * What a caller sees of anything thrown: refusals by name, our own faults without detail.
+ * Installed once, as the server's error parser.
+ */
+export function toXrpcError(error: unknown): XRPCError {
+  if (error instanceof RequestError) {
+    return new XRPCError(STATUSES[error.code] ?? 400, error.message, error.code, { cause: error })
+  }
+  const parsed = XRPCError.fromError(error)
+  if (parsed.statusCode < 500 || parsed.statusCode === 501 || parsed.statusCode === 503) return parsed
+  return new InternalServerError(undefined, undefined, { cause: error })
+}

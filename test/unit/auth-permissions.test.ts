@@ -1,0 +1,50 @@
+import { expect, it } from 'vitest'
+import { type Permission, permissionsFor } from '../../src/auth/permissions.js'
+import { ALICE, createWorld, makeToken, newK256, SERVICE_B, UnexpectedError } from './auth-support.js'
+
+const access = { admins: ['did:plc:admin'], allowed: ['did:plc:listed'] }
+
+it.each<[string, 'open' | 'allowlist', Permission[]]>([
+  ['did:plc:admin', 'open', ['read', 'create', 'admin']],
+  ['did:plc:admin', 'allowlist', ['read', 'create', 'admin']],
+  ['did:plc:listed', 'open', ['read', 'create']],
+  ['did:plc:listed', 'allowlist', ['read', 'create']],
+  ['did:plc:nobody', 'open', ['read', 'create']],
+  ['did:plc:nobody', 'allowlist', []],
+  ['DID:PLC:ADMIN', 'allowlist', []],
+])('%s under %s may %j', (did, mode, permissions) => {
+  expect([...permissionsFor(did, { mode, ...access })]).toEqual(permissions)
+})
+
+it('a caller without the permission is told which one it lacks, with 403', async () => {
+  const key = await newK256()
+  const permissionsOf = async (did: string) =>
+    permissionsFor(did, { mode: 'allowlist', admins: [], allowed: [ALICE] })
+  const world = createWorld({ [ALICE]: key, [SERVICE_B]: key }, { permissionsOf })
+  expect(await world.call(await makeToken(key), 'create')).toEqual({ did: ALICE })
+  expect(await world.call(await makeToken(key), 'admin')).toMatchObject({
+    status: 403,
+    error: 'NotPermitted',
+    message: expect.stringContaining('"admin"'),
+  })
+  expect(await world.call(await makeToken(key, { iss: SERVICE_B }), 'read')).toMatchObject({
+    status: 403,
+    error: 'NotPermitted',
+    message: expect.stringContaining('"read"'),
+  })
+})
+
+it('a forged token of a caller without permissions is a 401 and not a 403', async () => {
+  const permissionsOf = async () => new Set<Permission>()
+  const world = createWorld({ [ALICE]: await newK256() }, { permissionsOf })
+  expect(await world.call(await makeToken(await newK256()))).toMatchObject({ error: 'BadJwtSignature' })
+})
+
+it('a fault of our own store is not put down to the caller', async () => {
+  const key = await newK256()
+  const fault = () => Promise.reject(new Error('the database is gone'))
+  for (const broken of [{ rememberJti: fault }, { permissionsOf: fault }]) {
+    const world = createWorld({ [ALICE]: key }, broken)
+    await expect(world.call(await makeToken(key))).rejects.toThrow(UnexpectedError)
+  }
+})
