@@ -31,12 +31,18 @@ const directory = await mkdtemp(join(tmpdir(), 'aquifer-bench-'))
 try {
   // The settings a service gets: a benchmark on a faster database than users have would tell them nothing.
   const server = await startEmbeddedPostgres({ dataDirectory: join(directory, 'postgres') })
-  const store = openStore({ url: server.url, connections: 10, applicationName: 'aquifer-bench', onError: () => {} })
+  const store = openStore({
+    url: server.url,
+    connections: 10,
+    applicationName: 'aquifer-bench',
+    onError: () => {},
+  })
   try {
     await migrate(store)
     const figures = await benchmark.run(store, (line) => process.stderr.write(`${line}\n`))
     if (json) process.stdout.write(`${JSON.stringify({ name, figures })}\n`)
-    else for (const [key, value] of Object.entries(figures)) process.stdout.write(`${key.padEnd(20)}${value}\n`)
+    else
+      for (const [key, value] of Object.entries(figures)) process.stdout.write(`${key.padEnd(20)}${value}\n`)
   } finally {
     await store[Symbol.asyncDispose]()
     await server.release()

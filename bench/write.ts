@@ -1,5 +1,5 @@
-import { Writer } from '../src/engine/writer.js'
 import { cidOfJson } from '../src/atproto/content.js'
+import { Writer } from '../src/engine/writer.js'
 import { CollectionIds } from '../src/store/collections.js'
 import type { Store } from '../src/store/database.js'
 import { claimHost, hostIds } from '../src/store/hosts.js'
@@ -47,7 +47,12 @@ export const write: Benchmark = {
 }
 
 /** @returns seconds to make every repo of a new job durable */
-async function batched(store: Store, collection: number, rows: readonly RecordRow[][], jobId: string): Promise<number> {
+async function batched(
+  store: Store,
+  collection: number,
+  rows: readonly RecordRow[][],
+  jobId: string,
+): Promise<number> {
   const prepared = await prepareSteps(store, collection, rows, jobId)
   const writer = new Writer(store.pool, () => {})
   const began = performance.now()
@@ -59,7 +64,12 @@ async function batched(store: Store, collection: number, rows: readonly RecordRo
   return (performance.now() - began) / 1000
 }
 
-async function prepareSteps(store: Store, collection: number, rows: readonly RecordRow[][], id: string): Promise<RepoStep[]> {
+async function prepareSteps(
+  store: Store,
+  collection: number,
+  rows: readonly RecordRow[][],
+  id: string,
+): Promise<RepoStep[]> {
   const origin = 'https://pds.example'
   const claim = (await claimHost(store.db, (await hostIds(store.db, [origin])).get(origin)!))!
   await store.db.transaction().execute((trx) =>
@@ -121,7 +131,12 @@ function makeRows(): RecordRow[][] {
   return Array.from({ length: REPOS }, (_, repo) =>
     Array.from({ length: RECORDS_PER_REPO }, (_, index) => {
       const text = `Post ${index} of account ${repo}. `.repeat(5 + ((repo + index) % 8))
-      const value = { $type: COLLECTION, text, langs: ['en'], createdAt: new Date(1.7e12 + index * 1e6).toISOString() }
+      const value = {
+        $type: COLLECTION,
+        text,
+        langs: ['en'],
+        createdAt: new Date(1.7e12 + index * 1e6).toISOString(),
+      }
       return {
         collection: 0,
         rkey: `3k${String(repo).padStart(5, '2')}${String(index).padStart(6, '2')}`,

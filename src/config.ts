@@ -52,7 +52,9 @@ export type LogLevel = (typeof LOG_LEVELS)[number]
 export class ConfigError extends Error {
   override readonly name = 'ConfigError'
   constructor(readonly problems: readonly string[]) {
-    super(`The configuration has ${problems.length === 1 ? 'a problem' : `${problems.length} problems`}:\n${problems.map((p) => `  - ${p}`).join('\n')}`)
+    super(
+      `The configuration has ${problems.length === 1 ? 'a problem' : `${problems.length} problems`}:\n${problems.map((p) => `  - ${p}`).join('\n')}`,
+    )
   }
 }
 
@@ -164,7 +166,10 @@ class Reader {
   }
 
   list(name: string): string[] {
-    return this.text(name, '').split(',').map((part) => part.trim()).filter((part) => part !== '')
+    return this.text(name, '')
+      .split(',')
+      .map((part) => part.trim())
+      .filter((part) => part !== '')
   }
 
   integer(name: string, fallback: number, min: number, max: number): number {
@@ -202,7 +207,12 @@ class Reader {
     try {
       return didWebFromUrl(url)
     } catch {
-      return this.#refuse(name, url, 'a URL with a host name (did:web has none for an address), or set SERVICE_DID', '')
+      return this.#refuse(
+        name,
+        url,
+        'a URL with a host name (did:web has none for an address), or set SERVICE_DID',
+        '',
+      )
     }
   }
 
@@ -228,7 +238,9 @@ class Reader {
     if (text === '') return null
     if (URL.canParse(text) && ['postgres:', 'postgresql:'].includes(new URL(text).protocol)) return text
     // The value is not repeated: it may hold a password.
-    this.#problems.push(`${name} is not a connection string of the form postgres://user:password@host:port/database`)
+    this.#problems.push(
+      `${name} is not a connection string of the form postgres://user:password@host:port/database`,
+    )
     return null
   }
 

@@ -1,4 +1,4 @@
-import { destination as openDestination, type Logger, pino, stdTimeFunctions } from 'pino'
+import { type Logger, destination as openDestination, pino, stdTimeFunctions } from 'pino'
 import type { LogLevel } from './config.js'
 
 export type { Logger }
@@ -68,7 +68,12 @@ export type Tell = (name: EventName, detail?: Record<string, unknown>) => void
 
 export function createLogger(level: LogLevel, destination: 'stdout' | 'stderr' = 'stdout'): Logger {
   return pino(
-    { level, base: null, formatters: { level: (label) => ({ level: label }) }, timestamp: stdTimeFunctions.isoTime },
+    {
+      level,
+      base: null,
+      formatters: { level: (label) => ({ level: label }) },
+      timestamp: stdTimeFunctions.isoTime,
+    },
     openDestination({ fd: destination === 'stdout' ? 1 : 2, sync: true }),
   )
 }

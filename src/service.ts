@@ -1,8 +1,8 @@
 import type { Server } from 'node:http'
 import type { LookupFunction } from 'node:net'
-import { Closers } from './closers.js'
 import { createHttpClient, type HttpClient } from './atproto/http.js'
 import { Identities } from './atproto/identity.js'
+import { Closers } from './closers.js'
 import type { Config } from './config.js'
 import { Engine, type EngineOptions } from './engine/engine.js'
 import { createTell, type Logger, type Tell } from './events.js'
@@ -56,7 +56,10 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   }
 }
 
-async function open({ config, logger, api, engine: works, overrides = {} }: ServiceOptions, opened: Closers): Promise<Service> {
+async function open(
+  { config, logger, api, engine: works, overrides = {} }: ServiceOptions,
+  opened: Closers,
+): Promise<Service> {
   const { now = Date.now, random = Math.random } = overrides
   const tell = createTell(logger)
   const store = opened.use(await openConfiguredStore(config, tell))
@@ -73,7 +76,16 @@ async function open({ config, logger, api, engine: works, overrides = {} }: Serv
   const identities = identitiesWith()
   const engine = works
     ? opened.use(
-        await Engine.start({ config, store, http, identities: identitiesWith, tell, now, random, ...pick(overrides) }),
+        await Engine.start({
+          config,
+          store,
+          http,
+          identities: identitiesWith,
+          tell,
+          now,
+          random,
+          ...pick(overrides),
+        }),
       )
     : null
   const parts = { config, store, http, identities, engine, tell, now }

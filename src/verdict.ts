@@ -24,7 +24,14 @@ export const JOB_STAGES = [
 ] as const
 export type JobStage = (typeof JOB_STAGES)[number]
 
-export const REPO_STATUSES = ['waiting', 'resolved', 'fetching', 'completed', 'unavailable', 'failed'] as const
+export const REPO_STATUSES = [
+  'waiting',
+  'resolved',
+  'fetching',
+  'completed',
+  'unavailable',
+  'failed',
+] as const
 export type RepoStatus = (typeof REPO_STATUSES)[number]
 
 /** How a repo's records are fetched; `unchanged` when a receipt already covered them. */

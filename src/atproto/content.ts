@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 import { encode } from '@atcute/cbor'
-import { CODEC_DCBOR, fromDigest, fromString, toString as cidToString } from '@atcute/cid'
+import { CODEC_DCBOR, toString as cidToString, fromDigest, fromString } from '@atcute/cid'
 
 /**
  * The CID a record must have, computed from its JSON form (`$link` and `$bytes` as in the atproto data model):

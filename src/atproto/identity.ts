@@ -93,8 +93,13 @@ export class Identities {
   async #askForHandle(service: string, handle: string): Promise<string | null> {
     const url = new URL('/xrpc/com.atproto.identity.resolveHandle', service)
     url.searchParams.set('handle', handle)
-    const response = await this.#options.http.get({ url, maxBytes: HANDLE_ANSWER_BYTES_MAX, timeoutMs: TIMEOUT_MS })
-    if (response.status >= 500) throw new Failure('directory-unavailable', `the handle resolver answered ${response.status}`)
+    const response = await this.#options.http.get({
+      url,
+      maxBytes: HANDLE_ANSWER_BYTES_MAX,
+      timeoutMs: TIMEOUT_MS,
+    })
+    if (response.status >= 500)
+      throw new Failure('directory-unavailable', `the handle resolver answered ${response.status}`)
     if (response.status !== 200) return null
     const { did } = JSON.parse(response.body.toString('utf8')) as { did?: unknown }
     return typeof did === 'string' ? did : null
@@ -110,7 +115,9 @@ export class Identities {
     if (response.status === 410) throw new Unavailable('tombstoned')
     if (response.status === 429) {
       const { now, random } = this.#options
-      throw new RateLimited(new Date(cooldownUntil((name) => response.headers.get(name) ?? undefined, now(), random())))
+      throw new RateLimited(
+        new Date(cooldownUntil((name) => response.headers.get(name) ?? undefined, now(), random())),
+      )
     }
     if (response.status >= 500) throw new Failure('host-error', `answered ${response.status}`)
     return response
@@ -136,7 +143,8 @@ export function locatedIn(
   const endpoint = getPdsEndpoint(document)
   if (endpoint === undefined) throw new Failure('did-invalid', `${did}: the document names no PDS`)
   const origin = normalizeHost(endpoint, options)
-  if (origin === null) throw new Failure('did-invalid', `${did}: ${endpoint.slice(0, 200)} is not a usable origin`)
+  if (origin === null)
+    throw new Failure('did-invalid', `${did}: ${endpoint.slice(0, 200)} is not a usable origin`)
   return { did, handle: handleOf(document), origin }
 }
 
@@ -151,6 +159,7 @@ function transportFailure(error: unknown): 'timeout' | 'host-error' | HttpFailur
   if (error instanceof HttpFailure) return error.failure
   if (error instanceof Failure && error.failure === 'host-error') return 'host-error'
   if (error instanceof DOMException && error.name === 'TimeoutError') return 'timeout'
-  if (error instanceof Error && error.cause !== undefined && error.cause !== error) return transportFailure(error.cause)
+  if (error instanceof Error && error.cause !== undefined && error.cause !== error)
+    return transportFailure(error.cause)
   return null
 }

@@ -1,4 +1,4 @@
-import { isValidNsid } from '@atproto/syntax'
+import { isValidNsid, isValidTid } from '@atproto/syntax'
 import { isCid } from './content.js'
 import { Failure, Unavailable } from './outcome.js'
 import type { XrpcAnswer } from './xrpc.js'
@@ -51,7 +51,7 @@ export async function listRecords(
 export async function getLatestCommit(query: Query, did: string): Promise<{ rev: string; cid: string }> {
   const body = await ask(query, 'com.atproto.sync.getLatestCommit', did, { did }, SMALL_BYTES_MAX)
   const { rev, cid } = body as { rev?: unknown; cid?: unknown }
-  if (typeof rev !== 'string' || rev.length > 64 || typeof cid !== 'string' || !isCid(cid)) {
+  if (typeof rev !== 'string' || !isValidTid(rev) || typeof cid !== 'string' || !isCid(cid)) {
     throw new Failure('bad-response', 'getLatestCommit: no rev and cid in the answer')
   }
   return { rev, cid }
@@ -61,11 +61,15 @@ export async function getLatestCommit(query: Query, did: string): Promise<{ rev:
 export async function describeCollections(query: Query, did: string): Promise<string[]> {
   const body = await ask(query, 'com.atproto.repo.describeRepo', did, { repo: did }, DESCRIPTION_BYTES_MAX)
   const { did: answered, collections } = body as { did?: unknown; collections?: unknown }
-  if (!Array.isArray(collections)) throw new Failure('bad-response', 'describeRepo: no collections in the answer')
+  if (!Array.isArray(collections))
+    throw new Failure('bad-response', 'describeRepo: no collections in the answer')
   if (answered !== did) throw new Failure('bad-response', 'describeRepo: the answer is about another account')
   const bad = collections.find((name) => typeof name !== 'string' || !isValidNsid(name))
   if (bad !== undefined) {
-    throw new Failure('bad-response', `describeRepo: ${JSON.stringify(bad).slice(0, 100)} is not a collection`)
+    throw new Failure(
+      'bad-response',
+      `describeRepo: ${JSON.stringify(bad).slice(0, 100)} is not a collection`,
+    )
   }
   return [...new Set(collections as string[])].sort()
 }
@@ -78,12 +82,17 @@ async function assertServed(query: Query, did: string): Promise<void> {
   const answer = await query('com.atproto.sync.getRepoStatus', { did }, SMALL_BYTES_MAX)
   if (!answer.ok) {
     throwIfUnavailable(answer.error)
-    throw isNotFound(answer) ? new RepoNotFound(`${answer.error}: ${answer.message}`) : refusal('getRepoStatus', answer)
+    throw isNotFound(answer)
+      ? new RepoNotFound(`${answer.error}: ${answer.message}`)
+      : refusal('getRepoStatus', answer)
   }
   const { active, status } = answer.body as { active?: unknown; status?: unknown }
   if (active === true) return
   if (active === false && typeof status === 'string') throwIfUnavailable(status)
-  throw new Failure('bad-response', `getRepoStatus: neither active nor a known status (${String(status).slice(0, 40)})`)
+  throw new Failure(
+    'bad-response',
+    `getRepoStatus: neither active nor a known status (${String(status).slice(0, 40)})`,
+  )
 }
 
 /** A query about one repo: its body, or what a refusal means for the repo. */
@@ -99,13 +108,19 @@ async function ask(
   throwIfUnavailable(answer.error)
   if (isNotFound(answer)) {
     await assertServed(query, did)
-    throw new Failure('bad-response', `${short(nsid)}: the host says the repo is active, but does not find it`)
+    throw new Failure(
+      'bad-response',
+      `${short(nsid)}: the host says the repo is active, but does not find it`,
+    )
   }
   throw refusal(short(nsid), answer)
 }
 
 function refusal(call: string, answer: XrpcAnswer & { ok: false }): Failure {
-  return new Failure('bad-response', `${call}: the host answered ${answer.status} ${answer.error}: ${answer.message}`)
+  return new Failure(
+    'bad-response',
+    `${call}: the host answered ${answer.status} ${answer.error}: ${answer.message}`,
+  )
 }
 
 /** Error names and `getRepoStatus` words that say the account is not to be had. */

@@ -24,10 +24,14 @@ export async function listReposByCollection(
     PAGE_BYTES_MAX,
   )
   if (!answer.ok) {
-    throw new Failure('bad-response', `the relay answered ${answer.status} ${answer.error}: ${answer.message}`)
+    throw new Failure(
+      'bad-response',
+      `the relay answered ${answer.status} ${answer.error}: ${answer.message}`,
+    )
   }
   const { repos, cursor } = answer.body as { repos?: unknown; cursor?: unknown }
-  if (!Array.isArray(repos)) throw new Failure('bad-response', 'listReposByCollection: no repos in the answer')
+  if (!Array.isArray(repos))
+    throw new Failure('bad-response', 'listReposByCollection: no repos in the answer')
   const dids = repos
     .map((repo: unknown) => (repo as { did?: unknown } | null)?.did)
     .filter((did): did is string => typeof did === 'string' && isValidDid(did))

@@ -1,5 +1,5 @@
-import type { HttpResponse } from './http.js'
 import { cooldownUntil } from './cooldown.js'
+import type { HttpResponse } from './http.js'
 import { Failure, RateLimited } from './outcome.js'
 
 /** The error body of XRPC: a name and, perhaps, words for humans. */
@@ -23,7 +23,8 @@ export function readAnswer(response: HttpResponse, now: number, random: number):
   if (status >= 500) throw new Failure('host-error', `the host answered ${status}${excerpt(response)}`)
   const body = parse(response)
   if (status === 200) {
-    if (body === null) throw new Failure('bad-response', `the answer is not a JSON object${excerpt(response)}`)
+    if (body === null)
+      throw new Failure('bad-response', `the answer is not a JSON object${excerpt(response)}`)
     return { ok: true, body }
   }
   const { error, message } = (body ?? {}) as { error?: unknown; message?: unknown }

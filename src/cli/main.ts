@@ -15,7 +15,9 @@ export async function main(argv: readonly string[]): Promise<void> {
 async function run(argv: readonly string[]): Promise<number> {
   let code: number = EXIT.done
   const program = new Command('aquifer')
-    .description('Backfill for the AT Protocol: every record of the collections you name, with a verdict on every repo')
+    .description(
+      'Backfill for the AT Protocol: every record of the collections you name, with a verdict on every repo',
+    )
     .version(VERSION)
     .exitOverride()
     .showHelpAfterError('(see --help)')
@@ -37,7 +39,10 @@ async function run(argv: readonly string[]): Promise<number> {
   program
     .command('run')
     .description('Do one whole backfill without a server: JSON lines to a file or to standard output')
-    .requiredOption('-c, --collection <nsid...>', 'the collections, or prefixes such as com.example.* (with --repo)')
+    .requiredOption(
+      '-c, --collection <nsid...>',
+      'the collections, or prefixes such as com.example.* (with --repo)',
+    )
     .option('-r, --repo <did-or-handle...>', 'only these accounts (default: ask the relays who has records)')
     .option('-o, --output <file>', 'write the records here instead of standard output')
     .option('--level <level>', 'the least a repo must be proven: content or none', 'content')

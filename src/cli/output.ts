@@ -1,6 +1,6 @@
+import { once } from 'node:events'
 import { createWriteStream } from 'node:fs'
 import { rename, rm } from 'node:fs/promises'
-import { once } from 'node:events'
 import { finished } from 'node:stream/promises'
 import { SetupError } from '../errors.js'
 import { recordLine } from '../jobs/record-json.js'
@@ -54,7 +54,11 @@ function standardOutput(): RecordOutput {
   }
 }
 
-async function writeLines(out: NodeJS.WritableStream, records: readonly StoredRecord[], ended: Promise<void>) {
+async function writeLines(
+  out: NodeJS.WritableStream,
+  records: readonly StoredRecord[],
+  ended: Promise<void>,
+) {
   if (records.length === 0) return
   const lines = records.map((record) => `${recordLine(record)}\n`).join('')
   // A reader that went away (`| head`) or a full disk ends the stream: its error, not a wait for ever.

@@ -67,7 +67,10 @@ export class ProgressLine {
     const first = this.#seen[0]!
     const last = this.#seen.at(-1)!
     const seconds = Math.max(0.2, (now - first.at) / 1000)
-    return { repos: (last.processed - first.processed) / seconds, records: (last.records - first.records) / seconds }
+    return {
+      repos: (last.processed - first.processed) / seconds,
+      records: (last.records - first.records) / seconds,
+    }
   }
 }
 
@@ -85,7 +88,8 @@ export function describe(progress: Progress, rates: { repos: number; records: nu
   if (unavailable > 0) parts.push(`${count(unavailable)} unavailable`)
   if (failed > 0) parts.push(`${count(failed)} failed`)
   if (!discoveryComplete) parts.push('discovering')
-  else if (rates.repos > 0 && processed < total) parts.push(`${duration((total - processed) / rates.repos)} left`)
+  else if (rates.repos > 0 && processed < total)
+    parts.push(`${duration((total - processed) / rates.repos)} left`)
   return parts.join('  ')
 }
 

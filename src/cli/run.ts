@@ -36,7 +36,12 @@ export async function runBackfill(options: RunOptions): Promise<number> {
   // Wrong input is told before anything is started.
   checkInput(input)
   const { signal, restore } = untilInterrupted()
-  const service = await startService({ config, logger: createLogger(config.logLevel, 'stderr'), api: false, engine: true })
+  const service = await startService({
+    config,
+    logger: createLogger(config.logLevel, 'stderr'),
+    api: false,
+    engine: true,
+  })
   try {
     const job = await takeUp(service, config, input)
     const output = await openOutput(options.output)
@@ -59,7 +64,12 @@ async function takeUp(service: Service, config: Config, input: JobInput): Promis
 }
 
 /** Writes records as repos are completed, shows progress, and ends with the job. */
-async function follow(service: Service, started: JobRow, output: RecordOutput, signal: AbortSignal): Promise<number> {
+async function follow(
+  service: Service,
+  started: JobRow,
+  output: RecordOutput,
+  signal: AbortSignal,
+): Promise<number> {
   const { db } = service.store
   const line = new ProgressLine(process.stderr)
   const stopped = aborted(signal)

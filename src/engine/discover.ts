@@ -1,13 +1,20 @@
 import { Failure, RateLimited } from '../atproto/outcome.js'
 import { listReposByCollection } from '../atproto/relay.js'
-import { failJob, finishDiscovery, openRepoCount, type RunningJob, runningJobs, startJob } from '../store/jobs.js'
+import {
+  failJob,
+  finishDiscovery,
+  openRepoCount,
+  type RunningJob,
+  runningJobs,
+  startJob,
+} from '../store/jobs.js'
 import { deferListing, type Listing, openListings, saveListingPage } from '../store/listings.js'
+import { isRetryable } from '../verdict.js'
 import type { EngineContext } from './context.js'
 import type { Gate } from './gate.js'
 import { backoffMs } from './retry.js'
 import { hostQuery } from './session.js'
 import { settleJob } from './settle.js'
-import { isRetryable } from '../verdict.js'
 
 /**
  * Finding a job's repos: every configured relay is asked for every collection, page by page, and what they say
@@ -51,7 +58,10 @@ interface Reading {
   readonly endsAt: number
 }
 
-async function readListing(ctx: EngineContext, { job, listing, gate, signal, endsAt }: Reading): Promise<void> {
+async function readListing(
+  ctx: EngineContext,
+  { job, listing, gate, signal, endsAt }: Reading,
+): Promise<void> {
   const query = hostQuery(ctx, listing.relay, gate, signal)
   let cursor = listing.cursor
   try {
@@ -60,20 +70,32 @@ async function readListing(ctx: EngineContext, { job, listing, gate, signal, end
       const page = await listReposByCollection(query, { collection: listing.collection, cursor })
       if (!(await saveListingPage(ctx.db, job.key, { ...listing, cursor }, page))) return
       const { relay, collection } = listing
-      ctx.tell('discovery.page', { job: job.id, relay, collection, repos: page.dids.length, invalid: page.invalid })
+      ctx.tell('discovery.page', {
+        job: job.id,
+        relay,
+        collection,
+        repos: page.dids.length,
+        invalid: page.invalid,
+      })
       await ctx.dispatch.wake('resolve', [ctx.directoryHost])
       cursor = page.cursor
     } while (cursor !== null && (await openRepoCount(ctx.db, job.key)) < ctx.config.engine.queuedRepos)
   } catch (error) {
     if (signal.aborted) return
     if (error instanceof RateLimited) gate.holdUntil(error.until.getTime())
-    if (error instanceof RateLimited) await postpone(ctx, job, listing, listing.attempts, error.until, error.message)
+    if (error instanceof RateLimited)
+      await postpone(ctx, job, listing, listing.attempts, error.until, error.message)
     else if (error instanceof Failure) await failed(ctx, job, listing, error)
     else throw error
   }
 }
 
-async function failed(ctx: EngineContext, job: RunningJob, listing: Listing, failure: Failure): Promise<void> {
+async function failed(
+  ctx: EngineContext,
+  job: RunningJob,
+  listing: Listing,
+  failure: Failure,
+): Promise<void> {
   const attempts = listing.attempts + 1
   if (isRetryable(failure.failure) && attempts < ctx.retry.listing.attempts) {
     const retryAt = new Date(ctx.now() + backoffMs(ctx.retry.listing, attempts, ctx.random()))
@@ -81,7 +103,8 @@ async function failed(ctx: EngineContext, job: RunningJob, listing: Listing, fai
     return
   }
   const error = `Discovery of ${listing.collection} at ${listing.relay} failed: ${failure.failure}: ${failure.message}`
-  if (await failJob(ctx.db, job.key, error, new Date(ctx.now()))) ctx.tell('job.failed', { job: job.id, error })
+  if (await failJob(ctx.db, job.key, error, new Date(ctx.now())))
+    ctx.tell('job.failed', { job: job.id, error })
 }
 
 async function postpone(

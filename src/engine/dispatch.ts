@@ -92,7 +92,12 @@ export class Dispatch {
     }
   }
 
-  async #run(kind: TaskKind, task: Job<{ key: number }>, handler: TaskHandler, signal: AbortSignal): Promise<void> {
+  async #run(
+    kind: TaskKind,
+    task: Job<{ key: number }>,
+    handler: TaskHandler,
+    signal: AbortSignal,
+  ): Promise<void> {
     const { key } = task.data
     const running = { again: false }
     this.#underWay[kind].set(key, running)

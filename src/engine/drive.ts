@@ -3,8 +3,8 @@ import { claimHost, deferHost, type HostClaim } from '../store/hosts.js'
 import { type RunningJob, runningJobs } from '../store/jobs.js'
 import { type DueRepo, dueRepos } from '../store/repos.js'
 import type { EngineContext } from './context.js'
-import { Gate } from './gate.js'
 import { fetchRepo } from './fetch.js'
+import { Gate } from './gate.js'
 import { ClaimLost } from './repo-state.js'
 import { hostQuery } from './session.js'
 
@@ -82,7 +82,9 @@ class Driver {
   /** Due repos, one of each job in turn, until a look at all jobs finds none. */
   async *#due(): AsyncGenerator<{ job: RunningJob; repo: DueRepo }> {
     for (;;) {
-      const queues = (await runningJobs(this.#ctx.db)).map((job) => new DueQueue(this.#ctx, this.#claim.host, job))
+      const queues = (await runningJobs(this.#ctx.db)).map(
+        (job) => new DueQueue(this.#ctx, this.#claim.host, job),
+      )
       let found = false
       for (let left = queues; left.length > 0; ) {
         const still: DueQueue[] = []

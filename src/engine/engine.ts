@@ -31,6 +31,9 @@ export interface EngineOptions {
 /** Discoveries that one process takes part in at the same time. */
 const DISCOVERIES = 4
 
+/** Without a sweep for this long, work may be waiting unseen. */
+const STALLED_MS = 30_000
+
 /** How often pg-boss looks for dead tasks; the least it allows with its own cost in mind. */
 const SUPERVISE_SECONDS = 5
 
@@ -44,17 +47,21 @@ export class Engine implements AsyncDisposable {
   readonly #settler: Settler
   readonly #stop = new AbortController()
   readonly #loops: Promise<void>[]
+  #sweptAt: number
 
   private constructor(ctx: EngineContext, boss: PgBoss, settler: Settler) {
     this.#ctx = ctx
     this.#boss = boss
     this.#settler = settler
+    this.#sweptAt = ctx.now()
     const { signal } = this.#stop
     this.#loops = [
       ctx.dispatch.work('discover', DISCOVERIES, (job, stop) => discoverRepos(ctx, job, stop), signal),
       ctx.dispatch.work('resolve', 1, (directory, stop) => resolveRepos(ctx, directory, stop), signal),
       ctx.dispatch.work('drive', ctx.config.engine.hosts, (host, stop) => driveHost(ctx, host, stop), signal),
-      sweepUntil(ctx, signal),
+      sweepUntil(ctx, signal, () => {
+        this.#sweptAt = ctx.now()
+      }),
     ]
   }
 
@@ -72,7 +79,9 @@ export class Engine implements AsyncDisposable {
     const dispatch = new Dispatch(boss, tell)
     await dispatch.prepare()
     const settler = new Settler({ db: store.db, tell, now })
-    const directoryHosts = await hostIds(store.db, [config.network.directoryUrl])
+    // A row of its own, even where a PDS answers at the same origin: each has its driver.
+    const directory = `${config.network.directoryUrl}#directory`
+    const directoryHost = (await hostIds(store.db, [directory])).get(directory)!
     const gates = new Map<string, Gate>()
     const ctx: EngineContext = {
       ...options,
@@ -80,7 +89,7 @@ export class Engine implements AsyncDisposable {
       dispatch,
       writer: new Writer(store.pool, (steps) => settler.noticed(steps)),
       collections: new CollectionIds(store.db),
-      directoryHost: directoryHosts.get(config.network.directoryUrl)!,
+      directoryHost,
       relayGate: (origin) => {
         const gate = gates.get(origin) ?? new Gate(config.network.hostRpm, 0, now)
         gates.set(origin, gate)
@@ -92,6 +101,11 @@ export class Engine implements AsyncDisposable {
     }
     tell('engine.started', { hosts: config.engine.hosts })
     return new Engine(ctx, boss, settler)
+  }
+
+  /** Whether it has got through a sweep, and so reached its database, within the last half minute. */
+  isAlive(now: number): boolean {
+    return now - this.#sweptAt < STALLED_MS
   }
 
   /** Lets go of everything under way, at its last durable step, and returns when nothing runs any more. */

@@ -36,7 +36,12 @@ async function read(ctx: EngineContext, { job, repo, query }: Assignment, state:
   const earlier = repo.progress as Progress | null
   // A reading that replaces rows holds their keys in memory; begun in another process, it starts over.
   const from = earlier?.replaces ? null : earlier
-  const wish = { did: repo.did, collections: job.collections, level: job.level, stored: repo.stored && from === null }
+  const wish = {
+    did: repo.did,
+    collections: job.collections,
+    level: job.level,
+    stored: repo.stored && from === null,
+  }
   let written: Promise<void> = Promise.resolve()
   for await (const reading of readByListRecords(query, wish, from, ctx.now)) {
     await written

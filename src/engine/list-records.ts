@@ -2,7 +2,13 @@ import { TID } from '@atproto/common-web'
 import { isValidRecordKey, isValidTid } from '@atproto/syntax'
 import { cidOfJson } from '../atproto/content.js'
 import { Failure } from '../atproto/outcome.js'
-import { describeCollections, getLatestCommit, type ListedRecord, listRecords, type Query } from '../atproto/pds.js'
+import {
+  describeCollections,
+  getLatestCommit,
+  type ListedRecord,
+  listRecords,
+  type Query,
+} from '../atproto/pds.js'
 import { namesEveryCollection, wantedCollections } from '../jobs/scope.js'
 import type { Level } from '../verdict.js'
 
@@ -104,7 +110,10 @@ export async function* readByListRecords(
         // been at rest; else it is read again with the rev known from the start.
         const { rev } = await getLatestCommit(query, wish.did)
         if (!wasAtRest(rev, beganAt)) {
-          progress = startOf(progress.collections, rev, { replaces: progress.replaces, restarts: progress.restarts })
+          progress = startOf(progress.collections, rev, {
+            replaces: progress.replaces,
+            restarts: progress.restarts,
+          })
           held = null
           continue
         }
@@ -172,7 +181,10 @@ async function readPage(
   const checked = checkPage(wish, collection, progress, page.records)
   const emptyPages = page.records.length === 0 ? progress.emptyPages + 1 : 0
   if (page.cursor !== null && (page.cursor === progress.cursor || emptyPages > EMPTY_PAGES_MAX)) {
-    throw new Failure('cursor-loop', `${collection}: the listing does not get past cursor ${page.cursor.slice(0, 60)}`)
+    throw new Failure(
+      'cursor-loop',
+      `${collection}: the listing does not get past cursor ${page.cursor.slice(0, 60)}`,
+    )
   }
   const next: Progress = {
     ...progress,
@@ -193,7 +205,12 @@ async function readPage(
 async function fetchPage(query: Query, did: string, collection: string, progress: Progress) {
   for (const pageRecords of PAGE_SIZES.filter((size) => size <= progress.pageRecords)) {
     try {
-      const page = await listRecords(query, { repo: did, collection, limit: pageRecords, cursor: progress.cursor })
+      const page = await listRecords(query, {
+        repo: did,
+        collection,
+        limit: pageRecords,
+        cursor: progress.cursor,
+      })
       return { page, pageRecords }
     } catch (error) {
       const smaller = error instanceof Failure && error.failure === 'body-too-large' && pageRecords > 1
@@ -222,7 +239,8 @@ function checkPage(wish: Wish, collection: string, progress: Progress, listed: r
     }
     lastRkey = rkey
     if (cidOfJson(value) !== cid) {
-      if (wish.level !== 'none') throw new Failure('cid-mismatch', `${uri}: the value does not have the CID ${cid.slice(0, 80)}`)
+      if (wish.level !== 'none')
+        throw new Failure('cid-mismatch', `${uri}: the value does not have the CID ${cid.slice(0, 80)}`)
       level = 'none'
     }
     return { collection, rkey, cid, value: JSON.stringify(value) }

@@ -37,15 +37,29 @@ export class RepoState {
   async store(reading: Reading): Promise<void> {
     const { kind, progress } = reading
     const ids = await this.#ctx.collections.of(progress.collections)
-    const rows = reading.records.map(({ collection, ...row }) => ({ collection: ids.get(collection)!, ...row }))
+    const rows = reading.records.map(({ collection, ...row }) => ({
+      collection: ids.get(collection)!,
+      ...row,
+    }))
     this.#remember(reading, rows)
-    const content = { method: METHOD, level: progress.level, rev: progress.rev, rows, records: progress.records }
+    const content = {
+      method: METHOD,
+      level: progress.level,
+      rev: progress.rev,
+      rows,
+      records: progress.records,
+    }
     if (kind !== 'complete') {
       await this.#write({ ...content, status: 'fetching', progress: JSON.stringify(progress) })
       this.#progress = progress
       return
     }
-    const receipt = { scope: this.#assignment.job.scope, rev: progress.rev, dataCid: null, counts: progress.counts }
+    const receipt = {
+      scope: this.#assignment.job.scope,
+      rev: progress.rev,
+      dataCid: null,
+      counts: progress.counts,
+    }
     const step = this.#step({ ...content, status: 'completed', receipt })
     if (this.#kept) await this.#replace(step, [...ids.values()], this.#kept)
     else await this.#send(step)

@@ -1,6 +1,6 @@
 import type { DidDocument } from '@atproto/common-web'
+import { type Identities, locatedIn } from '../atproto/identity.js'
 import { Failure, RateLimited, Unavailable } from '../atproto/outcome.js'
-import { type Identities, type Located, locatedIn } from '../atproto/identity.js'
 import { IDENTITY_EXPIRED_MS } from '../store/did-cache.js'
 import { claimHost, deferHost, type HostClaim, hostIds } from '../store/hosts.js'
 import { findIdentities } from '../store/identities.js'
@@ -24,10 +24,15 @@ const CONCURRENCY = 32
 const TURN_MS = 60_000
 const SHORT_PAUSE_MS = 2_000
 
+type Move = Pick<RepoStep, 'status'> & Partial<RepoStep>
 type Unresolved = Awaited<ReturnType<typeof unresolvedRepos>>[number]
 
 /** @returns when no repo waits for its PDS any more, the directory asks for a pause, or the turn is over */
-export async function resolveRepos(ctx: EngineContext, directory: number, signal: AbortSignal): Promise<void> {
+export async function resolveRepos(
+  ctx: EngineContext,
+  directory: number,
+  signal: AbortSignal,
+): Promise<void> {
   const claim = await claimHost(ctx.db, directory)
   if (!claim || claim.nextRequestAt.getTime() - ctx.now() > SHORT_PAUSE_MS) return
   const gate = new Gate(ctx.config.network.directoryRpm, claim.nextRequestAt.getTime(), ctx.now)
@@ -48,6 +53,7 @@ class Resolver {
   /** Numbers of the hosts met during this turn, by origin. */
   readonly #hosts = new Map<string, number>()
   #paused = false
+  #lost = false
 
   constructor(ctx: EngineContext, claim: HostClaim, gate: Gate, signal: AbortSignal) {
     this.#ctx = ctx
@@ -63,7 +69,7 @@ class Resolver {
     for (let found = true; found; ) {
       found = false
       for (const job of await runningJobs(this.#ctx.db)) {
-        if (this.#signal.aborted || this.#paused || this.#ctx.now() >= endsAt) return
+        if (this.#isOver() || this.#ctx.now() >= endsAt) return
         const from = after.get(job.key) ?? 0
         const repos = await unresolvedRepos(this.#ctx.db, { job: job.key, after: from, limit: BATCH })
         const last = repos.at(-1)
@@ -75,59 +81,55 @@ class Resolver {
     }
   }
 
+  #isOver(): boolean {
+    return this.#signal.aborted || this.#paused || this.#lost
+  }
+
   async #resolveBatch(job: RunningJob, repos: readonly Unresolved[]): Promise<void> {
     await startJob(this.#ctx.db, job.key, 'resolving-and-fetching', new Date(this.#ctx.now()))
     const atHand = await this.#documentsAtHand(repos)
     const hosts = new Set<number>()
+    const writes: Promise<void>[] = []
     const queue = repos.values()
     const worker = async () => {
       for (const repo of queue) {
-        if (this.#signal.aborted || this.#paused) return
-        const host = await this.#resolve(job, repo, atHand.get(repo.did))
-        if (host !== null) hosts.add(host)
+        if (this.#isOver()) return
+        const move = await this.#lookUp(job, repo, atHand.get(repo.did))
+        if (move?.movedTo !== undefined) hosts.add(move.movedTo)
+        // Not awaited here: the next look-up need not wait for the batch this one is written in.
+        if (move) writes.push(this.#write(job, repo, move))
       }
     }
-    const workers = Array.from({ length: CONCURRENCY }, worker)
-    try {
-      await Promise.all(workers)
-    } finally {
-      await Promise.allSettled(workers)
-      await this.#ctx.dispatch.wake('drive', hosts)
-    }
+    const workers = await Promise.allSettled(Array.from({ length: CONCURRENCY }, worker))
+    const written = await Promise.allSettled(writes)
+    await this.#ctx.dispatch.wake('drive', hosts)
+    for (const result of [...workers, ...written]) if (result.status === 'rejected') throw result.reason
   }
 
   async #documentsAtHand(repos: readonly Unresolved[]): Promise<Map<string, DidDocument>> {
-    const identities = await findIdentities(this.#ctx.db, repos.map((repo) => repo.did))
+    const identities = await findIdentities(
+      this.#ctx.db,
+      repos.map((repo) => repo.did),
+    )
     const oldest = this.#ctx.now() - IDENTITY_EXPIRED_MS
     const usable = identities.filter((identity) => identity.updatedAt.getTime() > oldest)
     return new Map(usable.map(({ did, document }) => [did, document as DidDocument]))
   }
 
-  /** @returns the repo's host, or null when it has none (yet) */
-  async #resolve(job: RunningJob, repo: Unresolved, atHand: DidDocument | undefined): Promise<number | null> {
+  /** @returns what becomes of the repo; null to leave it as it is for now */
+  async #lookUp(job: RunningJob, repo: Unresolved, atHand: DidDocument | undefined): Promise<Move | null> {
     try {
-      const located = atHand
+      const { origin } = atHand
         ? locatedIn(repo.did, atHand, this.#ctx.config.network)
         : await this.#identities.locate(repo.did, false)
-      return await this.#resolved(job, repo, located)
+      return { status: 'resolved', movedTo: await this.#hostOf(origin), firstResolved: true, attempts: 0 }
     } catch (error) {
-      if (error instanceof RateLimited) await this.#limited(job, repo, error)
-      else if (error instanceof Unavailable) await this.#write(job, repo, { status: 'unavailable', reason: error.reason })
-      else if (error instanceof Failure) await this.#failed(job, repo, error)
-      else if (!this.#signal.aborted) throw error
-      return null
+      if (error instanceof RateLimited) return this.#limited(repo, error)
+      if (error instanceof Unavailable) return { status: 'unavailable', reason: error.reason }
+      if (error instanceof Failure) return this.#failed(job, repo, error)
+      if (this.#signal.aborted) return null
+      throw error
     }
-  }
-
-  async #resolved(job: RunningJob, repo: Unresolved, located: Located): Promise<number | null> {
-    const host = await this.#hostOf(located.origin)
-    const written = await this.#write(job, repo, {
-      status: 'resolved',
-      movedTo: host,
-      firstResolved: true,
-      attempts: 0,
-    })
-    return written ? host : null
   }
 
   async #hostOf(origin: string): Promise<number> {
@@ -140,32 +142,30 @@ class Resolver {
    * The directory's own limit stops the resolver; a did:web host's costs only the one repo a wait. Neither
    * costs an attempt.
    */
-  async #limited(job: RunningJob, repo: Unresolved, limited: RateLimited): Promise<void> {
-    if (!repo.did.startsWith('did:plc:')) {
-      await this.#write(job, repo, { status: 'waiting', retryAt: limited.until })
-      return
-    }
+  async #limited(repo: Unresolved, limited: RateLimited): Promise<Move | null> {
+    if (!repo.did.startsWith('did:plc:')) return { status: 'waiting', retryAt: limited.until }
     this.#gate.holdUntil(limited.until.getTime())
     this.#paused ||= limited.until.getTime() - this.#ctx.now() > SHORT_PAUSE_MS
     this.#ctx.tell('host.cooling', { host: this.#claim.origin, until: limited.until })
     await deferHost(this.#ctx.db, this.#claim, limited.until)
+    return null
   }
 
-  async #failed(job: RunningJob, repo: Unresolved, failure: Failure): Promise<void> {
+  #failed(job: RunningJob, repo: Unresolved, failure: Failure): Move {
     const attempts = repo.attempts + 1
     const next = afterFailure(failure.failure, attempts, this.#ctx.retry.repo, this.#ctx.random())
     const why = { failure: failure.failure, message: failure.message, attempts }
-    if (next.kind === 'give-up') {
-      await this.#write(job, repo, { ...why, status: 'failed' })
-      this.#ctx.tell('repo.failed', { job: job.id, did: repo.did, ...why })
-    } else {
-      await this.#write(job, repo, { ...why, status: 'waiting', retryAt: new Date(this.#ctx.now() + next.delayMs) })
-      this.#ctx.tell('repo.deferred', { job: job.id, did: repo.did, ...why })
-    }
+    this.#ctx.tell(next.kind === 'give-up' ? 'repo.failed' : 'repo.deferred', {
+      job: job.id,
+      did: repo.did,
+      ...why,
+    })
+    if (next.kind === 'give-up') return { ...why, status: 'failed' }
+    return { ...why, status: 'waiting', retryAt: new Date(this.#ctx.now() + next.delayMs) }
   }
 
-  async #write(job: RunningJob, repo: Unresolved, move: Pick<RepoStep, 'status'> & Partial<RepoStep>): Promise<boolean> {
-    return this.#ctx.writer.write({
+  async #write(job: RunningJob, repo: Unresolved, move: Move): Promise<void> {
+    const applied = await this.#ctx.writer.write({
       job: job.key,
       did: repo.did,
       repo: repo.repo,
@@ -178,5 +178,7 @@ class Resolver {
       rows: [],
       ...move,
     })
+    // Somebody else resolves by now, or the repo has its outcome: the rows are read afresh by whoever is next.
+    if (!applied) this.#lost = true
   }
 }

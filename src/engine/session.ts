@@ -19,7 +19,13 @@ export function hostQuery(ctx: EngineContext, origin: string, gate: Gate, signal
       if (value !== undefined) url.searchParams.set(name, String(value))
     }
     try {
-      const response = await ctx.http.get({ url, accept: 'application/json', maxBytes, timeoutMs: TIMEOUT_MS, signal })
+      const response = await ctx.http.get({
+        url,
+        accept: 'application/json',
+        maxBytes,
+        timeoutMs: TIMEOUT_MS,
+        signal,
+      })
       return readAnswer(response, ctx.now(), ctx.random())
     } catch (error) {
       if (error instanceof HttpFailure) throw new Failure(error.failure, error.message, { cause: error })

@@ -16,11 +16,18 @@ const CLOCK_SKEW_MS = 5 * 60_000
  * Sends for whatever has work and nobody at it. Wake-ups only make things quicker: were every one of them lost,
  * this finds the work in the rows.
  */
-export async function sweepUntil(ctx: EngineContext, signal: AbortSignal): Promise<void> {
+export async function sweepUntil(
+  ctx: EngineContext,
+  signal: AbortSignal,
+  onSwept: () => void,
+): Promise<void> {
   while (!signal.aborted) {
-    await sweep(ctx).catch((error: unknown) => {
+    try {
+      await sweep(ctx)
+      onSwept()
+    } catch (error) {
       if (!signal.aborted) ctx.tell('engine.sweep-failed', { err: error })
-    })
+    }
     await sleep(EVERY_MS * (0.75 + ctx.random() / 2), undefined, { signal }).catch(() => {})
   }
 }

@@ -42,7 +42,8 @@ export class Writer {
     const settled = new Promise<boolean>((resolve, reject) => filling.settle.push({ resolve, reject }))
     filling.batch.add(step)
     const { batch } = filling
-    if (batch.rows >= ROWS_MAX || batch.steps.length >= STEPS_MAX || batch.valueBytes >= BYTES_MAX) this.#close()
+    if (batch.rows >= ROWS_MAX || batch.steps.length >= STEPS_MAX || batch.valueBytes >= BYTES_MAX)
+      this.#close()
     else this.#timer ??= setTimeout(() => this.#close(), WAIT_MS)
     return settled
   }

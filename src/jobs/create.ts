@@ -41,12 +41,20 @@ export async function createJob(ctx: JobsContext, asker: Asker, input: JobInput)
   return job
 }
 
-async function jobOfToken(ctx: JobsContext, asker: Asker, input: CheckedInput, hash: string): Promise<JobRow | null> {
+async function jobOfToken(
+  ctx: JobsContext,
+  asker: Asker,
+  input: CheckedInput,
+  hash: string,
+): Promise<JobRow | null> {
   if (input.clientToken === null) return null
   const job = await findJobByToken(ctx.db, asker.did, input.clientToken)
   if (!job) return null
   if (job.input_hash === hash) return job
-  throw new RequestError('ClientTokenConflict', `The client token was used before, for job ${job.id}, with another input`)
+  throw new RequestError(
+    'ClientTokenConflict',
+    `The client token was used before, for job ${job.id}, with another input`,
+  )
 }
 
 /** The DIDs of all entries. */
@@ -64,7 +72,10 @@ async function resolveRepos(ctx: JobsContext, repos: readonly string[]): Promise
   await Promise.all(Array.from({ length: HANDLE_LOOKUPS }, worker))
   if (unknown.length > 0) {
     const names = unknown.sort().map((handle) => JSON.stringify(handle))
-    throw new RequestError('InvalidRepo', `repos: ${names.join(', ')}: no account answers to ${names.length > 1 ? 'these handles' : 'this handle'}`)
+    throw new RequestError(
+      'InvalidRepo',
+      `repos: ${names.join(', ')}: no account answers to ${names.length > 1 ? 'these handles' : 'this handle'}`,
+    )
   }
   return [...dids]
 }
@@ -73,14 +84,20 @@ async function resolveRepos(ctx: JobsContext, repos: readonly string[]): Promise
  * The DID of a handle; null when there is none.
  * @throws RequestError `DirectoryUnavailable` when nobody could be asked
  */
-export async function resolveHandle(ctx: Pick<JobsContext, 'identities'>, handle: string): Promise<string | null> {
+export async function resolveHandle(
+  ctx: Pick<JobsContext, 'identities'>,
+  handle: string,
+): Promise<string | null> {
   try {
     return await ctx.identities.resolveHandle(handle)
   } catch (error) {
     if (error instanceof Unavailable) return null
-    if (error instanceof Failure && (error.failure === 'did-not-found' || error.failure === 'did-invalid')) return null
+    if (error instanceof Failure && (error.failure === 'did-not-found' || error.failure === 'did-invalid'))
+      return null
     if (error instanceof Failure || error instanceof RateLimited) {
-      throw new RequestError('DirectoryUnavailable', `${handle} cannot be looked up now: ${error.message}`, { cause: error })
+      throw new RequestError('DirectoryUnavailable', `${handle} cannot be looked up now: ${error.message}`, {
+        cause: error,
+      })
     }
     throw error
   }

@@ -44,7 +44,13 @@ export function checkInput(input: JobInput): CheckedInput {
   return {
     collections,
     repos,
-    method: choose('method', input.method ?? 'auto', REQUESTABLE_METHODS, OFFERED_METHODS, 'MethodNotOffered'),
+    method: choose(
+      'method',
+      input.method ?? 'auto',
+      REQUESTABLE_METHODS,
+      OFFERED_METHODS,
+      'MethodNotOffered',
+    ),
     level: choose('level', input.level ?? 'content', LEVELS, OFFERED_LEVELS, 'LevelNotOffered'),
     clientToken: input.clientToken ?? null,
     name: input.name ?? null,
@@ -85,14 +91,19 @@ function checkRepos(repos: readonly string[] | undefined): readonly string[] | n
 function repoProblem(repo: string): string | null {
   if (!repo.startsWith('did:')) return isValidHandle(repo) ? null : 'is neither a DID nor a handle'
   if (!isValidDid(repo)) return 'is not a valid DID'
-  return /^did:(plc|web):/.test(repo) ? null : 'has a DID method that atproto does not use (did:plc and did:web)'
+  return /^did:(plc|web):/.test(repo)
+    ? null
+    : 'has a DID method that atproto does not use (did:plc and did:web)'
 }
 
 function assertScope(collections: readonly string[] | null, repos: readonly string[] | null): void {
   if (repos !== null) return
   const prefixes = collections?.filter(isPrefix) ?? []
   if (collections !== null && prefixes.length === 0) return
-  const what = collections === null ? 'Neither collections nor repos given' : `A prefix (${prefixes.join(', ')}) without repos`
+  const what =
+    collections === null
+      ? 'Neither collections nor repos given'
+      : `A prefix (${prefixes.join(', ')}) without repos`
   throw new RequestError(
     'ScopeTooBroad',
     `${what}: this would mean crawling the whole network. Name the repos, or collections that relays list repos for.`,
@@ -104,7 +115,10 @@ function assertCount(field: string, entries: readonly string[], max: number, eve
     throw new RequestError('InvalidRequest', `${field} is empty. Leave it out to ask for ${everything}.`)
   }
   if (entries.length > max) {
-    throw new RequestError('InvalidRequest', `${field} has ${entries.length} entries; at most ${max} are allowed`)
+    throw new RequestError(
+      'InvalidRequest',
+      `${field} has ${entries.length} entries; at most ${max} are allowed`,
+    )
   }
 }
 
@@ -117,10 +131,16 @@ function choose<T extends string>(
 ): T {
   const choice = known.find((word) => word === value)
   if (choice === undefined) {
-    throw new RequestError('InvalidRequest', `${field} is ${quoted(value)}, but must be one of ${known.join(', ')}`)
+    throw new RequestError(
+      'InvalidRequest',
+      `${field} is ${quoted(value)}, but must be one of ${known.join(', ')}`,
+    )
   }
   if (!offered.includes(choice)) {
-    throw new RequestError(notOffered, `${field} ${value} is not offered by this service; it offers ${offered.join(', ')}`)
+    throw new RequestError(
+      notOffered,
+      `${field} ${value} is not offered by this service; it offers ${offered.join(', ')}`,
+    )
   }
   return choice
 }

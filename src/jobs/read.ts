@@ -17,7 +17,8 @@ export interface Page<Row> {
  */
 export async function getJob(ctx: JobsContext, asker: Asker, id: string): Promise<JobRow> {
   const job = await findJob(ctx.db, id)
-  if (!job || !(asker.admin || job.caller === asker.did)) throw new RequestError('JobNotFound', `There is no job ${id}`)
+  if (!job || !(asker.admin || job.caller === asker.did))
+    throw new RequestError('JobNotFound', `There is no job ${id}`)
   return job
 }
 
@@ -42,14 +43,22 @@ const PHASES = {
 export async function listJobRepos(
   ctx: JobsContext,
   asker: Asker,
-  query: { job: string; phase?: string; status?: string; origin: string | null; after: string; limit: number },
+  query: {
+    job: string
+    phase?: string
+    status?: string
+    origin: string | null
+    after: string
+    limit: number
+  },
 ): Promise<Page<RepoRow>> {
   const phase = oneOf('phase', query.phase ?? 'discovered', Object.keys(PHASES) as (keyof typeof PHASES)[])
   const status = query.status === undefined ? null : oneOf('status', query.status, REPO_STATUSES)
   const { statuses, resolvedOnly } = PHASES[phase]
   const job = await getJob(ctx, asker, query.job)
   // A phase and a status that exclude each other: nothing is both.
-  if (status && statuses && !(statuses as readonly RepoStatus[]).includes(status)) return { rows: [], more: false }
+  if (status && statuses && !(statuses as readonly RepoStatus[]).includes(status))
+    return { rows: [], more: false }
   return page(query.limit, (limit) =>
     listRepoRows(ctx.db, {
       job: job.key,
@@ -67,10 +76,17 @@ export async function listJobRepos(
 export async function listRecords(
   ctx: JobsContext,
   asker: Asker,
-  query: { job: string; collection: string | null; repo: string | null; after: RecordPosition | null; limit: number },
+  query: {
+    job: string
+    collection: string | null
+    repo: string | null
+    after: RecordPosition | null
+    limit: number
+  },
 ): Promise<Page<StoredRecord>> {
   const job = await getJob(ctx, asker, query.job)
-  const did = query.repo === null || query.repo.startsWith('did:') ? query.repo : await resolveHandle(ctx, query.repo)
+  const did =
+    query.repo === null || query.repo.startsWith('did:') ? query.repo : await resolveHandle(ctx, query.repo)
   if (query.repo !== null && did === null) {
     throw new RequestError('InvalidRequest', `repo: no account answers to the handle ${query.repo}`)
   }
@@ -87,7 +103,10 @@ async function page<Row>(limit: number, read: (limit: number) => Promise<Row[]>)
 function oneOf<T extends string>(field: string, value: string, words: readonly T[]): T {
   const word = words.find((known) => known === value)
   if (word === undefined) {
-    throw new RequestError('InvalidRequest', `${field} is ${JSON.stringify(value.slice(0, 100))}, but must be one of ${words.join(', ')}`)
+    throw new RequestError(
+      'InvalidRequest',
+      `${field} is ${JSON.stringify(value.slice(0, 100))}, but must be one of ${words.join(', ')}`,
+    )
   }
   return word
 }

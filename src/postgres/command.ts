@@ -51,8 +51,12 @@ export function runCommand(
     const child = spawn(file, commandArguments, {
       ...commonSpawnOptions(options.user),
       stdio: ['pipe', 'pipe', 'pipe', ...(options.descriptors ?? [])],
-      timeout: COMMAND_MILLISECONDS_MAX,
     })
+    const timer = setTimeout(() => child.kill('SIGKILL'), COMMAND_MILLISECONDS_MAX)
+    const finish = (result: CommandResult) => {
+      clearTimeout(timer)
+      resolve(result)
+    }
     let output = ''
     const keep = (chunk: string) => {
       output = (output + chunk).slice(-OUTPUT_CHARACTERS_MAX)
@@ -62,8 +66,8 @@ export function runCommand(
     // A program that ends without reading its input is judged by its exit code.
     child.stdin?.on('error', () => {})
     child.stdin?.end(options.input ?? '')
-    child.on('error', (error) => resolve({ code: undefined, output: error.message }))
-    child.on('close', (code) => resolve({ code: code ?? undefined, output: output.trim() }))
+    child.on('error', (error) => finish({ code: undefined, output: error.message }))
+    child.on('close', (code) => finish({ code: code ?? undefined, output: output.trim() }))
     // Some reasons not to start, such as not being allowed to change the user, do not come as an event.
   }).catch((error: unknown) => ({ code: undefined, output: messageOf(error) }))
 }

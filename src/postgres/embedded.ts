@@ -9,6 +9,7 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { stat } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { answers } from './answers.js'
 import { type FindBinaries, findBinaries } from './binaries.js'
 import { DATABASE_NAME, ensureCluster, readPassword } from './cluster.js'
 import { EmbeddedPostgresError, isPermissionError, messageOf, systemErrorCode } from './errors.js'
@@ -116,12 +117,12 @@ async function adoptOrStart(supervisor: Supervisor): Promise<{ postmaster: Postm
   }
 }
 
-/** The server that runs, once it is ready; undefined when there is none, or it was stopping and is gone. */
+/** The server that runs, once it is ready; undefined when there is none, or it was ending and is gone. */
 async function waitForLiveServer({ layout, clusterName }: Supervisor): Promise<Postmaster | undefined> {
   const deadline = performance.now() + READY_MILLISECONDS_MAX
   while (performance.now() < deadline) {
     const live = await findPostmaster(layout.cluster, clusterName)
-    if (live === undefined || live.status === 'ready') return live
+    if (live === undefined || (live.status === 'ready' && (await answers(live.port)))) return live
     await sleep(POLL_MILLISECONDS)
   }
   return stillRecovering(layout.root)

@@ -48,13 +48,13 @@ export function isWorthRetrying(said: string): boolean {
 export async function startServer(context: ServerContext): Promise<Postmaster | undefined> {
   const { layout, clusterName, log } = context
   const deadline = performance.now() + RETRY_MILLISECONDS_MAX
-  for (;;) {
+  for (let attempt = 1; ; attempt += 1) {
     const result = await startOnce(context)
     if (typeof result !== 'string') return result
     if (!isWorthRetrying(result) || performance.now() > deadline) {
       throw new EmbeddedPostgresError(`the PostgreSQL server in ${layout.root} does not start:\n${result}`)
     }
-    log('postgres.start-retried', { because: result })
+    if (attempt === 1) log('postgres.start-retried', { because: result })
     await sleep(RETRY_PAUSE_MILLISECONDS)
     if ((await findPostmaster(layout.cluster, clusterName)) !== undefined) return undefined
   }

@@ -28,7 +28,9 @@ export class CollectionIds {
 
   async #load(nsids: string[]): Promise<{ id: number; nsid: string }[]> {
     const names = sql<string[]>`${nsids}::text[]`
-    await sql`insert into collection (nsid) select unnest(${names}) on conflict (nsid) do nothing`.execute(this.#db)
+    await sql`insert into collection (nsid) select unnest(${names}) on conflict (nsid) do nothing`.execute(
+      this.#db,
+    )
     const rows = await this.#db
       .selectFrom('collection')
       .select(['id', 'nsid'])

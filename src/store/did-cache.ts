@@ -22,7 +22,12 @@ export class PostgresDidCache implements DidCache {
   }
 
   async cacheDid(did: string, doc: DidDocument): Promise<void> {
-    await saveIdentity(this.#db, { did, document: doc, handle: handleOf(doc), updatedAt: new Date(this.#now()) })
+    await saveIdentity(this.#db, {
+      did,
+      document: doc,
+      handle: handleOf(doc),
+      updatedAt: new Date(this.#now()),
+    })
   }
 
   async checkCache(did: string): Promise<CacheResult | null> {

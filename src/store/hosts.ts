@@ -37,7 +37,9 @@ export async function claimHost(db: Db, id: number): Promise<HostClaim | null> {
     .where('id', '=', id)
     .returning(['id', 'origin', 'epoch', 'next_request_at'])
     .executeTakeFirst()
-  return row ? { host: row.id, origin: row.origin, epoch: row.epoch, nextRequestAt: asDate(row.next_request_at) } : null
+  return row
+    ? { host: row.id, origin: row.origin, epoch: row.epoch, nextRequestAt: asDate(row.next_request_at) }
+    : null
 }
 
 /** Keeps a host's next permitted moment, for whoever drives it next. Never moves it to an earlier one. */

@@ -36,7 +36,13 @@ const jobs = (db: Db) =>
       eb
         .selectFrom('job_failure as f')
         .whereRef('f.job', '=', 'job.key')
-        .select(sql<FailureCount[]>`coalesce(jsonb_agg(jsonb_build_object('class', f.class, 'count', f.count) order by f.class), '[]')`.as('list'))
+        .select(
+          sql<
+            FailureCount[]
+          >`coalesce(jsonb_agg(jsonb_build_object('class', f.class, 'count', f.count) order by f.class), '[]')`.as(
+            'list',
+          ),
+        )
         .as('failures'),
     )
 
@@ -46,7 +52,10 @@ export async function findJob(db: Db, id: string) {
 }
 
 export async function findJobByToken(db: Db, caller: string, clientToken: string) {
-  return jobs(db).where('job.caller', '=', caller).where('job.client_token', '=', clientToken).executeTakeFirst()
+  return jobs(db)
+    .where('job.caller', '=', caller)
+    .where('job.client_token', '=', clientToken)
+    .executeTakeFirst()
 }
 
 /** The newest job of a caller that still runs and asks for the same. */
@@ -126,7 +135,12 @@ async function scopeId(trx: Trx, collections: readonly string[]): Promise<number
 }
 
 /** Notes that a job's work has begun, once. */
-export async function startJob(db: Db, key: number, stage: 'discovering-repos' | 'resolving-and-fetching', now: Date) {
+export async function startJob(
+  db: Db,
+  key: number,
+  stage: 'discovering-repos' | 'resolving-and-fetching',
+  now: Date,
+) {
   await db
     .updateTable('job')
     .set({ stage, started_at: sql<Date>`coalesce(started_at, ${now})` })
@@ -169,7 +183,12 @@ export async function completeJob(db: Db, key: number, now: Date): Promise<strin
   const ended = await db
     .updateTable('job')
     .from('job_progress as p')
-    .set({ status: 'completed', stage: 'completed', completed_at: now, started_at: sql<Date>`coalesce(started_at, ${now})` })
+    .set({
+      status: 'completed',
+      stage: 'completed',
+      completed_at: now,
+      started_at: sql<Date>`coalesce(started_at, ${now})`,
+    })
     .whereRef('p.job', '=', 'job.key')
     .where('job.key', '=', key)
     .where('job.status', '=', 'running')

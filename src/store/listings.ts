@@ -28,7 +28,12 @@ export async function openListings(db: Db, job: number): Promise<Listing[]> {
   }))
 }
 
-export async function addListings(trx: Trx, job: number, relays: readonly string[], collections: readonly string[]) {
+export async function addListings(
+  trx: Trx,
+  job: number,
+  relays: readonly string[],
+  collections: readonly string[],
+) {
   const values = relays.flatMap((relay) => collections.map((collection) => ({ job, relay, collection })))
   await trx.insertInto('listing').values(values).execute()
 }

@@ -26,7 +26,9 @@ export async function openConfiguredStore(config: Config, tell: Tell): Promise<S
     await migrate(store)
   } catch (error) {
     await close()
-    throw new SetupError(`The database cannot be used: ${error instanceof Error ? error.message : error}`, { cause: error })
+    throw new SetupError(`The database cannot be used: ${error instanceof Error ? error.message : error}`, {
+      cause: error,
+    })
   }
   return { ...store, [Symbol.asyncDispose]: close }
 }

@@ -34,7 +34,11 @@ const REPOS_PER_STATEMENT = 500
  * A reader that goes on from the last record it got misses nothing: a repo completed later has a higher number.
  * @param after null to start
  */
-export async function listRecords(db: Db, query: RecordQuery, after: RecordPosition | null): Promise<StoredRecord[]> {
+export async function listRecords(
+  db: Db,
+  query: RecordQuery,
+  after: RecordPosition | null,
+): Promise<StoredRecord[]> {
   const records: StoredRecord[] = []
   let from = after ?? START
   while (records.length < query.limit) {

@@ -243,7 +243,12 @@ export class StepBatch {
  */
 export async function entombMissing(
   client: pg.ClientBase,
-  missing: { repo: number; collections: readonly number[]; rev: string | null; kept: { collections: number[]; rkeys: TextArray } },
+  missing: {
+    repo: number
+    collections: readonly number[]
+    rev: string | null
+    kept: { collections: number[]; rkeys: TextArray }
+  },
 ): Promise<number> {
   const { rowCount } = await client.query(
     `update record set cid = null, value = null, rev = coalesce($3, record.rev)
@@ -253,7 +258,13 @@ export async function entombMissing(
          select 1 from unnest($4::int[], $5::text[]) as kept (collection, rkey)
          where kept.collection = record.collection and kept.rkey = record.rkey collate "C"
        )`,
-    [missing.repo, missing.collections, missing.rev, missing.kept.collections, missing.kept.rkeys.toParameter()],
+    [
+      missing.repo,
+      missing.collections,
+      missing.rev,
+      missing.kept.collections,
+      missing.kept.rkeys.toParameter(),
+    ],
   )
   return rowCount ?? 0
 }

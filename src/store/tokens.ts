@@ -4,7 +4,10 @@ import type { Db } from './database.js'
  * Remembers a token as used.
  * @returns false when it has been seen before, by any process
  */
-export async function spendToken(db: Db, token: { issuer: string; jti: string; expiresAt: Date }): Promise<boolean> {
+export async function spendToken(
+  db: Db,
+  token: { issuer: string; jti: string; expiresAt: Date },
+): Promise<boolean> {
   const result = await db
     .insertInto('spent_token')
     .values({ issuer: token.issuer, jti: token.jti, expires_at: token.expiresAt })

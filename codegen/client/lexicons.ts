@@ -1,0 +1,1108 @@
+/**
+ * GENERATED CODE - DO NOT MODIFY
+ */
+import {
+  type LexiconDoc,
+  Lexicons,
+  ValidationError,
+  type ValidationResult,
+} from '@atproto/lexicon'
+import { type $Typed, is$typed, maybe$typed } from './util.js'
+
+export const schemaDict = {
+  NetworkExampleBackfillCreateJob: {
+    lexicon: 1,
+    id: 'network.example.backfill.createJob',
+    defs: {
+      main: {
+        type: 'procedure',
+        description:
+          "Starts a job: every record of the named collections, in the named repos or in all that the relays list for these collections. All or nothing: one bad entry refuses the request, and the message names each bad one. Requires service auth and the permission 'create'.",
+        input: {
+          encoding: 'application/json',
+          schema: {
+            type: 'object',
+            properties: {
+              collections: {
+                type: 'array',
+                description: 'Left out: every collection, which needs repos.',
+                minLength: 1,
+                maxLength: 100,
+                items: {
+                  type: 'string',
+                  maxLength: 319,
+                  description:
+                    "An NSID, or a prefix of at least two segments such as 'com.example.feed.*', which stands for every collection below it at any depth and needs repos.",
+                },
+              },
+              repos: {
+                type: 'array',
+                description:
+                  'Left out: the relays are asked which repos have the collections.',
+                minLength: 1,
+                maxLength: 1000,
+                items: {
+                  type: 'string',
+                  maxLength: 2048,
+                  description: 'A DID or a handle.',
+                },
+              },
+              method: {
+                type: 'ref',
+                ref: 'lex:network.example.backfill.defs#requestedMethod',
+                description: "Left out: 'auto'.",
+              },
+              level: {
+                type: 'ref',
+                ref: 'lex:network.example.backfill.defs#level',
+                description:
+                  "The least that a repo must reach to be completed. Left out: 'content'.",
+              },
+              clientToken: {
+                type: 'string',
+                minLength: 1,
+                maxLength: 128,
+                description:
+                  'Makes the request repeatable: the same token and input from the same caller give the same job.',
+              },
+              name: {
+                type: 'string',
+                maxLength: 1280,
+                maxGraphemes: 128,
+                description: "The caller's own name for the job.",
+              },
+            },
+          },
+        },
+        output: {
+          encoding: 'application/json',
+          schema: {
+            type: 'ref',
+            ref: 'lex:network.example.backfill.defs#jobView',
+          },
+        },
+        errors: [
+          {
+            name: 'InvalidCollection',
+            description:
+              'Entries of collections are neither an NSID nor a usable prefix.',
+          },
+          {
+            name: 'InvalidRepo',
+            description:
+              'Entries of repos are neither a DID nor a handle, or are handles that no account answers to.',
+          },
+          {
+            name: 'ScopeTooBroad',
+            description:
+              'The job would mean crawling the whole network, or more of it than the caller may ask for.',
+          },
+          {
+            name: 'ClientTokenConflict',
+            description:
+              'The caller has used this client token before, with another input.',
+          },
+          {
+            name: 'MethodNotOffered',
+            description: 'The service does not offer this method.',
+          },
+          {
+            name: 'LevelNotOffered',
+            description:
+              'The service does not offer this level, or not by the requested method.',
+          },
+          {
+            name: 'NotPermitted',
+            description: "The caller lacks the permission 'create'.",
+          },
+          {
+            name: 'DirectoryUnavailable',
+            description:
+              'A handle cannot be looked up now; the same request may succeed later.',
+          },
+        ],
+      },
+    },
+  },
+  NetworkExampleBackfillDefs: {
+    lexicon: 1,
+    id: 'network.example.backfill.defs',
+    description:
+      'What the backfill methods share: jobs, repos, receipts and records.',
+    defs: {
+      jobView: {
+        type: 'object',
+        description: 'A backfill job and how far it has come.',
+        required: [
+          'id',
+          'caller',
+          'method',
+          'level',
+          'status',
+          'stage',
+          'totalRepos',
+          'resolvedRepos',
+          'processedRepos',
+          'completedRepos',
+          'unavailableRepos',
+          'failedRepos',
+          'totalRecords',
+          'createdAt',
+        ],
+        properties: {
+          id: {
+            type: 'string',
+            format: 'tid',
+            description:
+              "What other methods take as 'job'. Later jobs have greater ids.",
+          },
+          caller: {
+            type: 'string',
+            format: 'did',
+            description: 'Who asked for the job, and owns it.',
+          },
+          name: {
+            type: 'string',
+            maxLength: 1280,
+            maxGraphemes: 128,
+            description: "The caller's own name for the job.",
+          },
+          collections: {
+            type: 'array',
+            description:
+              'The collections asked for, as they were asked for. Absent: every collection.',
+            maxLength: 100,
+            items: {
+              type: 'string',
+              maxLength: 319,
+              description: "An NSID, or a prefix such as 'com.example.feed.*'.",
+            },
+          },
+          repoCount: {
+            type: 'integer',
+            minimum: 0,
+            description:
+              'How many repos the caller named. Absent: the repos are discovered.',
+          },
+          hosts: {
+            type: 'array',
+            description:
+              'The hosts whose repos were asked for. Absent: the job is not limited to hosts.',
+            maxLength: 100,
+            items: {
+              type: 'ref',
+              ref: 'lex:network.example.backfill.defs#jobHost',
+            },
+          },
+          method: {
+            type: 'ref',
+            ref: 'lex:network.example.backfill.defs#requestedMethod',
+          },
+          level: {
+            type: 'ref',
+            ref: 'lex:network.example.backfill.defs#level',
+            description: 'The least that every completed repo has reached.',
+          },
+          status: {
+            type: 'ref',
+            ref: 'lex:network.example.backfill.defs#jobStatus',
+          },
+          stage: {
+            type: 'ref',
+            ref: 'lex:network.example.backfill.defs#jobStage',
+          },
+          discoveryComplete: {
+            type: 'boolean',
+            description:
+              'Whether every repo of the job is known, so that totalRepos no longer grows.',
+          },
+          totalRepos: {
+            type: 'integer',
+            minimum: 0,
+            description: 'Repos known so far.',
+          },
+          resolvedRepos: {
+            type: 'integer',
+            minimum: 0,
+            description: 'Repos whose PDS has been found.',
+          },
+          processedRepos: {
+            type: 'integer',
+            minimum: 0,
+            description:
+              'Repos with an outcome: completedRepos + unavailableRepos + failedRepos.',
+          },
+          completedRepos: {
+            type: 'integer',
+            minimum: 0,
+            description: 'Repos whose whole record set is stored.',
+          },
+          unavailableRepos: {
+            type: 'integer',
+            minimum: 0,
+            description:
+              'Repos whose account is deactivated, taken down, suspended or gone.',
+          },
+          failedRepos: {
+            type: 'integer',
+            minimum: 0,
+            description: 'Repos given up, for the reasons in failures.',
+          },
+          totalRecords: {
+            type: 'integer',
+            minimum: 0,
+            description: 'Records fetched so far, in all repos.',
+          },
+          failures: {
+            type: 'array',
+            description: 'The failed repos by class.',
+            items: {
+              type: 'ref',
+              ref: 'lex:network.example.backfill.defs#failureCount',
+            },
+          },
+          startCursors: {
+            type: 'array',
+            description:
+              "Where each relay's firehose stood just before discovery began. To go on live without a gap, replay from here and apply an event only if its rev is greater than that of the repo's receipt, or if the receipt has none.",
+            items: {
+              type: 'ref',
+              ref: 'lex:network.example.backfill.defs#startCursor',
+            },
+          },
+          error: {
+            type: 'string',
+            maxLength: 4000,
+            description:
+              'Why the job failed, for people to read. What single repos failed with is in failures.',
+          },
+          createdAt: {
+            type: 'string',
+            format: 'datetime',
+          },
+          startedAt: {
+            type: 'string',
+            format: 'datetime',
+          },
+          completedAt: {
+            type: 'string',
+            format: 'datetime',
+            description:
+              'When the job ended, whether it was completed, failed or was cancelled.',
+          },
+        },
+      },
+      jobHost: {
+        type: 'object',
+        description: 'A host that a job is limited to.',
+        required: ['hostname'],
+        properties: {
+          hostname: {
+            type: 'string',
+            maxLength: 259,
+            description:
+              'Host name, with the port if it is not the default one.',
+          },
+        },
+      },
+      jobStatus: {
+        type: 'string',
+        description:
+          "What a job does. 'pausing' and 'cancelling' last until the work in flight has stopped; 'cancelled', 'completed' and 'failed' are ends.",
+        maxLength: 64,
+        knownValues: [
+          'running',
+          'pausing',
+          'paused',
+          'cancelling',
+          'cancelled',
+          'completed',
+          'failed',
+        ],
+      },
+      jobStage: {
+        type: 'string',
+        description:
+          "What part of its work a job has reached. 'resolving-and-fetching' begins with the first repos found; discoveryComplete says whether more may come.",
+        maxLength: 64,
+        knownValues: [
+          'pending',
+          'discovering-repos',
+          'resolving-and-fetching',
+          'completed',
+          'failed',
+          'cancelled',
+        ],
+      },
+      requestedMethod: {
+        type: 'string',
+        description:
+          "How records are to be fetched: 'list-records' pages through com.atproto.repo.listRecords, 'get-repo' downloads whole repos, 'sparse' reads only the wanted part of a repo's tree, 'auto' leaves the choice to the service, repo by repo.",
+        maxLength: 64,
+        knownValues: ['auto', 'list-records', 'get-repo', 'sparse'],
+      },
+      method: {
+        type: 'string',
+        description:
+          "How a repo's records were fetched; 'unchanged' if those of an earlier receipt were still current and nothing had to be fetched.",
+        maxLength: 64,
+        knownValues: ['list-records', 'get-repo', 'sparse', 'unchanged'],
+      },
+      level: {
+        type: 'string',
+        description:
+          "How far records are proven. 'signed': part of a tree whose root the account has signed, and nothing of it is missing. 'content': each value has the CID it was given with. 'none': taken as the host gave them.",
+        maxLength: 64,
+        knownValues: ['signed', 'content', 'none'],
+      },
+      failureClass: {
+        type: 'string',
+        description:
+          "Why a repo failed. The first nine, up to 'directory-unavailable', are the absence of an answer and worth another try; the others are definite answers.",
+        maxLength: 64,
+        knownValues: [
+          'host-unavailable',
+          'dns-failure',
+          'connection-failed',
+          'timeout',
+          'host-error',
+          'bad-response',
+          'incomplete-car',
+          'too-slow',
+          'directory-unavailable',
+          'did-not-found',
+          'did-invalid',
+          'host-blocked',
+          'repo-not-found',
+          'body-too-large',
+          'cursor-loop',
+          'cid-mismatch',
+          'bad-signature',
+          'did-mismatch',
+          'bad-tree',
+          'rev-regressed',
+          'unverifiable',
+        ],
+      },
+      unavailableReason: {
+        type: 'string',
+        description:
+          "Why an account's records are not to be had, as its host or its DID says.",
+        maxLength: 64,
+        knownValues: [
+          'deactivated',
+          'takendown',
+          'suspended',
+          'deleted',
+          'tombstoned',
+        ],
+      },
+      failureCount: {
+        type: 'object',
+        description: 'How many repos of a job failed in one way.',
+        required: ['class', 'count', 'retryable'],
+        properties: {
+          class: {
+            type: 'ref',
+            ref: 'lex:network.example.backfill.defs#failureClass',
+          },
+          count: {
+            type: 'integer',
+            minimum: 0,
+          },
+          retryable: {
+            type: 'boolean',
+            description: 'Whether trying again may help.',
+          },
+        },
+      },
+      startCursor: {
+        type: 'object',
+        description: "A position in a relay's firehose.",
+        required: ['relay', 'seq'],
+        properties: {
+          relay: {
+            type: 'string',
+            format: 'uri',
+            description: "The relay's origin.",
+          },
+          seq: {
+            type: 'integer',
+            minimum: 0,
+            description:
+              'A cursor for com.atproto.sync.subscribeRepos on this relay.',
+          },
+        },
+      },
+      repoStatus: {
+        type: 'string',
+        description:
+          "How far a repo of a job has come. 'completed', 'unavailable' and 'failed' are outcomes; there is no other.",
+        maxLength: 64,
+        knownValues: [
+          'waiting',
+          'resolved',
+          'fetching',
+          'completed',
+          'unavailable',
+          'failed',
+        ],
+      },
+      repoView: {
+        type: 'object',
+        description: 'One repo of a job.',
+        required: ['did', 'status', 'recordsFetched', 'attempts'],
+        properties: {
+          did: {
+            type: 'string',
+            format: 'did',
+          },
+          handle: {
+            type: 'string',
+            format: 'handle',
+          },
+          pdsEndpoint: {
+            type: 'string',
+            format: 'uri',
+            description: "The origin of the account's PDS, once it is known.",
+          },
+          status: {
+            type: 'ref',
+            ref: 'lex:network.example.backfill.defs#repoStatus',
+          },
+          recordsFetched: {
+            type: 'integer',
+            minimum: 0,
+            description: 'Records fetched so far.',
+          },
+          attempts: {
+            type: 'integer',
+            minimum: 0,
+            description:
+              'Tries used up. Waiting because a host asks for it does not use one up.',
+          },
+          retryAt: {
+            type: 'string',
+            format: 'datetime',
+            description: 'When the next try is due.',
+          },
+          failure: {
+            type: 'ref',
+            ref: 'lex:network.example.backfill.defs#failureView',
+            description:
+              "What went wrong: for good if status is 'failed', else on the last try.",
+          },
+          reason: {
+            type: 'ref',
+            ref: 'lex:network.example.backfill.defs#unavailableReason',
+            description: "Set if status is 'unavailable'.",
+          },
+          receipt: {
+            type: 'ref',
+            ref: 'lex:network.example.backfill.defs#receiptView',
+            description: "Set if status is 'completed'.",
+          },
+        },
+      },
+      failureView: {
+        type: 'object',
+        description: 'Why a repo could not be fetched.',
+        required: ['class', 'message', 'retryable'],
+        properties: {
+          class: {
+            type: 'ref',
+            ref: 'lex:network.example.backfill.defs#failureClass',
+          },
+          message: {
+            type: 'string',
+            maxLength: 2000,
+            description: 'For people to read.',
+          },
+          retryable: {
+            type: 'boolean',
+            description: 'Whether trying again may help.',
+          },
+        },
+      },
+      receiptView: {
+        type: 'object',
+        description:
+          "The verdict on one repo: what its record set for the job's collections is, and how far that is proven.",
+        required: [
+          'did',
+          'counts',
+          'totalRecords',
+          'method',
+          'level',
+          'pdsEndpoint',
+          'completedAt',
+        ],
+        properties: {
+          did: {
+            type: 'string',
+            format: 'did',
+          },
+          rev: {
+            type: 'string',
+            format: 'tid',
+            description:
+              'The revision of the repo that this is the record set of. Absent if the method gives none.',
+          },
+          dataCid: {
+            type: 'string',
+            format: 'cid',
+            description:
+              "The root of the repo's tree at that revision, where the method shows it.",
+          },
+          counts: {
+            type: 'array',
+            description: 'The records of each collection that has any.',
+            items: {
+              type: 'ref',
+              ref: 'lex:network.example.backfill.defs#collectionCount',
+            },
+          },
+          totalRecords: {
+            type: 'integer',
+            minimum: 0,
+            description: 'The sum of counts, unreadable records included.',
+          },
+          method: {
+            type: 'ref',
+            ref: 'lex:network.example.backfill.defs#method',
+          },
+          level: {
+            type: 'ref',
+            ref: 'lex:network.example.backfill.defs#level',
+            description: 'What every one of the records has reached.',
+          },
+          pdsEndpoint: {
+            type: 'string',
+            format: 'uri',
+            description: 'The origin the records came from.',
+          },
+          completedAt: {
+            type: 'string',
+            format: 'datetime',
+          },
+          unreadableCount: {
+            type: 'integer',
+            minimum: 0,
+            description:
+              "Records that the repo's tree names but whose bytes are not valid atproto data: they are delivered without value. Absent: none.",
+          },
+          unreadable: {
+            type: 'array',
+            description: 'The first hundred of these.',
+            maxLength: 100,
+            items: {
+              type: 'ref',
+              ref: 'lex:network.example.backfill.defs#recordView',
+            },
+          },
+        },
+      },
+      collectionCount: {
+        type: 'object',
+        description: 'How many records of one collection a repo has.',
+        required: ['collection', 'count'],
+        properties: {
+          collection: {
+            type: 'string',
+            format: 'nsid',
+          },
+          count: {
+            type: 'integer',
+            minimum: 0,
+          },
+        },
+      },
+      recordView: {
+        type: 'object',
+        description: 'A record, as com.atproto.repo.listRecords gives it.',
+        required: ['uri', 'cid'],
+        properties: {
+          uri: {
+            type: 'string',
+            format: 'at-uri',
+          },
+          cid: {
+            type: 'string',
+            format: 'cid',
+          },
+          value: {
+            type: 'unknown',
+            description:
+              "The record itself. Absent if the repo's tree names the record but its bytes are not valid atproto data.",
+          },
+        },
+      },
+    },
+  },
+  NetworkExampleBackfillDescribeService: {
+    lexicon: 1,
+    id: 'network.example.backfill.describeService',
+    defs: {
+      main: {
+        type: 'query',
+        description:
+          'Describes the service: who it is, and what may be asked of it. Requires no auth.',
+        output: {
+          encoding: 'application/json',
+          schema: {
+            type: 'object',
+            required: [
+              'did',
+              'version',
+              'relays',
+              'limits',
+              'endpoints',
+              'methods',
+              'levels',
+            ],
+            properties: {
+              did: {
+                type: 'string',
+                format: 'did',
+                description: 'The audience of service auth tokens.',
+              },
+              version: {
+                type: 'string',
+                maxLength: 64,
+                description: 'The version of the software.',
+              },
+              relays: {
+                type: 'array',
+                description: 'The relays that are asked for repos.',
+                items: {
+                  type: 'ref',
+                  ref: 'lex:network.example.backfill.describeService#relay',
+                },
+              },
+              limits: {
+                type: 'ref',
+                ref: 'lex:network.example.backfill.describeService#limits',
+              },
+              endpoints: {
+                type: 'array',
+                description: 'The XRPC methods that the service answers.',
+                items: {
+                  type: 'ref',
+                  ref: 'lex:network.example.backfill.describeService#endpoint',
+                },
+              },
+              methods: {
+                type: 'array',
+                description: 'What createJob takes as method.',
+                items: {
+                  type: 'ref',
+                  ref: 'lex:network.example.backfill.describeService#offeredMethod',
+                },
+              },
+              levels: {
+                type: 'array',
+                description: 'What createJob takes as level.',
+                items: {
+                  type: 'ref',
+                  ref: 'lex:network.example.backfill.describeService#offeredLevel',
+                },
+              },
+            },
+          },
+        },
+      },
+      relay: {
+        type: 'object',
+        required: ['url'],
+        properties: {
+          url: {
+            type: 'string',
+            format: 'uri',
+            description: "The relay's origin.",
+          },
+        },
+      },
+      limits: {
+        type: 'object',
+        description: 'What one request to createJob may hold.',
+        required: ['maxCollections', 'maxRepos', 'maxInputBytes'],
+        properties: {
+          maxCollections: {
+            type: 'integer',
+            minimum: 1,
+            description: 'Entries of collections.',
+          },
+          maxRepos: {
+            type: 'integer',
+            minimum: 1,
+            description: 'Entries of repos.',
+          },
+          maxInputBytes: {
+            type: 'integer',
+            minimum: 1,
+            description: 'Size of the whole body.',
+          },
+        },
+      },
+      endpoint: {
+        type: 'object',
+        required: ['nsid'],
+        properties: {
+          nsid: {
+            type: 'string',
+            format: 'nsid',
+          },
+        },
+      },
+      offeredMethod: {
+        type: 'object',
+        required: ['name'],
+        properties: {
+          name: {
+            type: 'ref',
+            ref: 'lex:network.example.backfill.defs#requestedMethod',
+          },
+        },
+      },
+      offeredLevel: {
+        type: 'object',
+        required: ['name'],
+        properties: {
+          name: {
+            type: 'ref',
+            ref: 'lex:network.example.backfill.defs#level',
+          },
+        },
+      },
+    },
+  },
+  NetworkExampleBackfillGetJobStatus: {
+    lexicon: 1,
+    id: 'network.example.backfill.getJobStatus',
+    defs: {
+      main: {
+        type: 'query',
+        description:
+          "Gets one job and how far it has come. Requires service auth and the permission 'read'.",
+        parameters: {
+          type: 'params',
+          required: ['job'],
+          properties: {
+            job: {
+              type: 'string',
+              format: 'tid',
+              description: "The job's id.",
+            },
+          },
+        },
+        output: {
+          encoding: 'application/json',
+          schema: {
+            type: 'ref',
+            ref: 'lex:network.example.backfill.defs#jobView',
+          },
+        },
+        errors: [
+          {
+            name: 'JobNotFound',
+            description:
+              "There is no such job, or it is not the caller's to see; the two are not told apart.",
+          },
+          {
+            name: 'NotPermitted',
+            description: "The caller lacks the permission 'read'.",
+          },
+        ],
+      },
+    },
+  },
+  NetworkExampleBackfillListJobRepos: {
+    lexicon: 1,
+    id: 'network.example.backfill.listJobRepos',
+    defs: {
+      main: {
+        type: 'query',
+        description:
+          "Lists the repos of a job by DID. Requires service auth and the permission 'read'.",
+        parameters: {
+          type: 'params',
+          required: ['job'],
+          properties: {
+            job: {
+              type: 'string',
+              format: 'tid',
+              description: "The job's id.",
+            },
+            phase: {
+              type: 'string',
+              description:
+                "Only repos that have come this far: 'discovered' is all of them, 'resolved' those whose PDS is known, 'fetched' those completed.",
+              maxLength: 64,
+              default: 'discovered',
+              knownValues: ['discovered', 'resolved', 'fetched'],
+            },
+            status: {
+              type: 'string',
+              description: 'Only repos with this status.',
+              maxLength: 64,
+              knownValues: [
+                'waiting',
+                'resolved',
+                'fetching',
+                'completed',
+                'unavailable',
+                'failed',
+              ],
+            },
+            pdsEndpoint: {
+              type: 'string',
+              format: 'uri',
+              description: 'Only repos on this PDS.',
+            },
+            limit: {
+              type: 'integer',
+              minimum: 1,
+              maximum: 100,
+              default: 50,
+            },
+            cursor: {
+              type: 'string',
+              maxLength: 2048,
+            },
+          },
+        },
+        output: {
+          encoding: 'application/json',
+          schema: {
+            type: 'object',
+            required: ['repos'],
+            properties: {
+              cursor: {
+                type: 'string',
+                maxLength: 2048,
+                description: 'Absent at the end of the list.',
+              },
+              repos: {
+                type: 'array',
+                items: {
+                  type: 'ref',
+                  ref: 'lex:network.example.backfill.defs#repoView',
+                },
+              },
+            },
+          },
+        },
+        errors: [
+          {
+            name: 'JobNotFound',
+            description:
+              "There is no such job, or it is not the caller's to see; the two are not told apart.",
+          },
+          {
+            name: 'DetailsDeleted',
+            description: "The job's list of repos has been deleted.",
+          },
+          {
+            name: 'NotPermitted',
+            description: "The caller lacks the permission 'read'.",
+          },
+        ],
+      },
+    },
+  },
+  NetworkExampleBackfillListJobs: {
+    lexicon: 1,
+    id: 'network.example.backfill.listJobs',
+    defs: {
+      main: {
+        type: 'query',
+        description:
+          "Lists the jobs that the caller may see, newest first. Requires service auth and the permission 'read'.",
+        parameters: {
+          type: 'params',
+          properties: {
+            status: {
+              type: 'string',
+              description: 'Only jobs with this status.',
+              maxLength: 64,
+              knownValues: [
+                'running',
+                'pausing',
+                'paused',
+                'cancelling',
+                'cancelled',
+                'completed',
+                'failed',
+              ],
+            },
+            limit: {
+              type: 'integer',
+              minimum: 1,
+              maximum: 100,
+              default: 50,
+            },
+            cursor: {
+              type: 'string',
+              maxLength: 2048,
+            },
+          },
+        },
+        output: {
+          encoding: 'application/json',
+          schema: {
+            type: 'object',
+            required: ['jobs'],
+            properties: {
+              cursor: {
+                type: 'string',
+                maxLength: 2048,
+                description: 'Absent at the end of the list.',
+              },
+              jobs: {
+                type: 'array',
+                items: {
+                  type: 'ref',
+                  ref: 'lex:network.example.backfill.defs#jobView',
+                },
+              },
+            },
+          },
+        },
+        errors: [
+          {
+            name: 'NotPermitted',
+            description: "The caller lacks the permission 'read'.",
+          },
+        ],
+      },
+    },
+  },
+  NetworkExampleBackfillListRecords: {
+    lexicon: 1,
+    id: 'network.example.backfill.listRecords',
+    defs: {
+      main: {
+        type: 'query',
+        description:
+          "Lists what a job has fetched, also while it runs: repo by repo in the order in which they were completed, within a repo by collection and record key. Requires service auth and the permission 'read'.",
+        parameters: {
+          type: 'params',
+          required: ['job'],
+          properties: {
+            job: {
+              type: 'string',
+              format: 'tid',
+              description: "The job's id.",
+            },
+            collection: {
+              type: 'string',
+              format: 'nsid',
+              description: 'Only records of this collection.',
+            },
+            repo: {
+              type: 'string',
+              format: 'at-identifier',
+              description: 'Only records of this account.',
+            },
+            limit: {
+              type: 'integer',
+              minimum: 1,
+              maximum: 1000,
+              default: 500,
+              description:
+                'The most records to return; large ones make a page shorter.',
+            },
+            cursor: {
+              type: 'string',
+              maxLength: 2048,
+            },
+          },
+        },
+        output: {
+          encoding: 'application/json',
+          schema: {
+            type: 'object',
+            required: ['records'],
+            properties: {
+              cursor: {
+                type: 'string',
+                maxLength: 2048,
+                description:
+                  'Absent at the end of what has been fetched so far; a page with one may still be empty.',
+              },
+              records: {
+                type: 'array',
+                items: {
+                  type: 'ref',
+                  ref: 'lex:network.example.backfill.defs#recordView',
+                },
+              },
+            },
+          },
+        },
+        errors: [
+          {
+            name: 'JobNotFound',
+            description:
+              "There is no such job, or it is not the caller's to see; the two are not told apart.",
+          },
+          {
+            name: 'DetailsDeleted',
+            description:
+              "The job's list of repos has been deleted, so it no longer says which records are its own.",
+          },
+          {
+            name: 'NotPermitted',
+            description: "The caller lacks the permission 'read'.",
+          },
+          {
+            name: 'DirectoryUnavailable',
+            description:
+              'The handle in repo cannot be looked up now; the same request may succeed later.',
+          },
+        ],
+      },
+    },
+  },
+} as const satisfies Record<string, LexiconDoc>
+export const schemas = Object.values(schemaDict) satisfies LexiconDoc[]
+export const lexicons: Lexicons = new Lexicons(schemas)
+
+export function validate<T extends { $type: string }>(
+  v: unknown,
+  id: string,
+  hash: string,
+  requiredType: true,
+): ValidationResult<T>
+export function validate<T extends { $type?: string }>(
+  v: unknown,
+  id: string,
+  hash: string,
+  requiredType?: false,
+): ValidationResult<T>
+export function validate(
+  v: unknown,
+  id: string,
+  hash: string,
+  requiredType?: boolean,
+): ValidationResult {
+  return (requiredType ? is$typed : maybe$typed)(v, id, hash)
+    ? lexicons.validate(`${id}#${hash}`, v)
+    : {
+        success: false,
+        error: new ValidationError(
+          `Must be an object with "${hash === 'main' ? id : `${id}#${hash}`}" $type property`,
+        ),
+      }
+}
+
+export const ids = {
+  NetworkExampleBackfillCreateJob: 'network.example.backfill.createJob',
+  NetworkExampleBackfillDefs: 'network.example.backfill.defs',
+  NetworkExampleBackfillDescribeService:
+    'network.example.backfill.describeService',
+  NetworkExampleBackfillGetJobStatus: 'network.example.backfill.getJobStatus',
+  NetworkExampleBackfillListJobRepos: 'network.example.backfill.listJobRepos',
+  NetworkExampleBackfillListJobs: 'network.example.backfill.listJobs',
+  NetworkExampleBackfillListRecords: 'network.example.backfill.listRecords',
+} as const

@@ -1,0 +1,60 @@
+/**
+ * GENERATED CODE - DO NOT MODIFY
+ */
+import { type ValidationResult, BlobRef } from '@atproto/lexicon'
+import { CID } from 'multiformats/cid'
+import { validate as _validate } from '../../../../lexicons.js'
+import {
+  type $Typed,
+  is$typed as _is$typed,
+  type OmitKey,
+} from '../../../../util.js'
+import type * as NetworkExampleBackfillDefs from './defs.js'
+
+const is$typed = _is$typed,
+  validate = _validate
+const id = 'network.example.backfill.createJob'
+
+export type QueryParams = {}
+
+export interface InputSchema {
+  /** Left out: every collection, which needs repos. */
+  collections?: string[]
+  /** Left out: the relays are asked which repos have the collections. */
+  repos?: string[]
+  method?: NetworkExampleBackfillDefs.RequestedMethod
+  level?: NetworkExampleBackfillDefs.Level
+  /** Makes the request repeatable: the same token and input from the same caller give the same job. */
+  clientToken?: string
+  /** The caller's own name for the job. */
+  name?: string
+}
+
+export type OutputSchema = NetworkExampleBackfillDefs.JobView
+
+export interface HandlerInput {
+  encoding: 'application/json'
+  body: InputSchema
+}
+
+export interface HandlerSuccess {
+  encoding: 'application/json'
+  body: OutputSchema
+  headers?: { [key: string]: string }
+}
+
+export interface HandlerError {
+  status: number
+  message?: string
+  error?:
+    | 'InvalidCollection'
+    | 'InvalidRepo'
+    | 'ScopeTooBroad'
+    | 'ClientTokenConflict'
+    | 'MethodNotOffered'
+    | 'LevelNotOffered'
+    | 'NotPermitted'
+    | 'DirectoryUnavailable'
+}
+
+export type HandlerOutput = HandlerError | HandlerSuccess

@@ -1,0 +1,59 @@
+/**
+ * GENERATED CODE - DO NOT MODIFY
+ */
+import { type ValidationResult, BlobRef } from '@atproto/lexicon'
+import { CID } from 'multiformats/cid'
+import { validate as _validate } from '../../../../lexicons.js'
+import {
+  type $Typed,
+  is$typed as _is$typed,
+  type OmitKey,
+} from '../../../../util.js'
+import type * as NetworkExampleBackfillDefs from './defs.js'
+
+const is$typed = _is$typed,
+  validate = _validate
+const id = 'network.example.backfill.listJobRepos'
+
+export type QueryParams = {
+  /** The job's id. */
+  job: string
+  /** Only repos that have come this far: 'discovered' is all of them, 'resolved' those whose PDS is known, 'fetched' those completed. */
+  phase: 'discovered' | 'resolved' | 'fetched' | (string & {})
+  /** Only repos with this status. */
+  status?:
+    | 'waiting'
+    | 'resolved'
+    | 'fetching'
+    | 'completed'
+    | 'unavailable'
+    | 'failed'
+    | (string & {})
+  /** Only repos on this PDS. */
+  pdsEndpoint?: string
+  limit: number
+  cursor?: string
+}
+export type InputSchema = undefined
+
+export interface OutputSchema {
+  /** Absent at the end of the list. */
+  cursor?: string
+  repos: NetworkExampleBackfillDefs.RepoView[]
+}
+
+export type HandlerInput = void
+
+export interface HandlerSuccess {
+  encoding: 'application/json'
+  body: OutputSchema
+  headers?: { [key: string]: string }
+}
+
+export interface HandlerError {
+  status: number
+  message?: string
+  error?: 'JobNotFound' | 'DetailsDeleted' | 'NotPermitted'
+}
+
+export type HandlerOutput = HandlerError | HandlerSuccess

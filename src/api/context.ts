@@ -1,0 +1,14 @@
+import type { Permission } from '../auth/permissions.js'
+import type { AuthVerifier, Caller } from '../auth/verifier.js'
+import type { Asker, JobsContext } from '../jobs/context.js'
+
+/** What the handlers work with. */
+export interface ApiContext extends JobsContext {
+  /** The verifier for methods that need this permission. */
+  readonly auth: (permission: Permission) => AuthVerifier
+}
+
+/** A caller as the use cases know it. */
+export function askerOf(caller: Caller): Asker {
+  return { did: caller.did, admin: caller.permissions.has('admin') }
+}

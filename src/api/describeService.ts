@@ -1,0 +1,28 @@
+import { ids } from '../../codegen/server/lexicons.js'
+import { COLLECTIONS_MAX, OFFERED_LEVELS, OFFERED_METHODS, REPOS_MAX } from '../jobs/input.js'
+import { VERSION } from '../version.js'
+import type { ApiContext } from './context.js'
+import type { Methods } from './index.js'
+
+/** The largest JSON body taken. */
+export const INPUT_BYTES_MAX = 1024 * 1024
+
+export function describeService(methods: Methods, ctx: ApiContext): void {
+  const { config } = ctx
+  methods.describeService({
+    handler: () => ({
+      encoding: 'application/json',
+      body: {
+        did: config.identity.did,
+        version: VERSION,
+        relays: config.network.relays.map((url) => ({ url })),
+        limits: { maxCollections: COLLECTIONS_MAX, maxRepos: REPOS_MAX, maxInputBytes: INPUT_BYTES_MAX },
+        endpoints: Object.values(ids)
+          .filter((nsid) => !nsid.endsWith('.defs'))
+          .map((nsid) => ({ nsid })),
+        methods: OFFERED_METHODS.map((name) => ({ name })),
+        levels: OFFERED_LEVELS.map((name) => ({ name })),
+      },
+    }),
+  })
+}

@@ -1,0 +1,90 @@
+import type {
+  FailureView,
+  JobView,
+  ReceiptView,
+  RecordView,
+  RepoView,
+} from '../../codegen/server/types/network/example/backfill/defs.js'
+import { recordUri } from '../jobs/record-json.js'
+import type { JobRow } from '../store/jobs.js'
+import type { StoredRecord } from '../store/records.js'
+import type { RepoRow } from '../store/repos.js'
+import { type FailureClass, isRetryable } from '../verdict.js'
+
+/** Rows as the lexicons show them. Pure. */
+
+export function jobView(job: JobRow): JobView {
+  return {
+    id: job.id,
+    caller: job.caller,
+    ...present('name', job.name),
+    ...present('collections', job.collections),
+    ...present('repoCount', job.repo_count),
+    method: job.method,
+    level: job.level,
+    status: job.status,
+    stage: job.stage,
+    discoveryComplete: job.discovery_complete,
+    totalRepos: job.total,
+    resolvedRepos: job.resolved,
+    processedRepos: job.completed + job.unavailable + job.failed,
+    completedRepos: job.completed,
+    unavailableRepos: job.unavailable,
+    failedRepos: job.failed,
+    totalRecords: job.records,
+    failures: (job.failures ?? []).map((failure) => ({ ...failure, retryable: isRetryable(failure.class) })),
+    ...present('error', job.error),
+    createdAt: job.created_at.toISOString(),
+    ...present('startedAt', job.started_at?.toISOString()),
+    ...present('completedAt', job.completed_at?.toISOString()),
+  }
+}
+
+export function repoView(repo: RepoRow): RepoView {
+  return {
+    did: repo.did,
+    ...present('handle', repo.handle),
+    ...present('pdsEndpoint', repo.origin),
+    status: repo.status,
+    recordsFetched: repo.records,
+    attempts: repo.attempts,
+    ...present('retryAt', repo.retry_at?.toISOString()),
+    ...(repo.failure && { failure: failureView(repo.failure, repo.message) }),
+    ...present('reason', repo.reason),
+    ...present('receipt', receiptView(repo)),
+  }
+}
+
+function failureView(failure: FailureClass, message: string | null): FailureView {
+  return { class: failure, message: message ?? '', retryable: isRetryable(failure) }
+}
+
+function receiptView(repo: RepoRow): ReceiptView | null {
+  // A left join: all of the receipt is there, or nothing of it.
+  if (repo.completed_at === null || repo.level === null || repo.receipt_origin === null) return null
+  const counts = Object.entries(repo.counts ?? {}).filter(([, count]) => count > 0)
+  return {
+    did: repo.did,
+    ...present('rev', repo.rev),
+    ...present('dataCid', repo.data_cid),
+    counts: counts.sort().map(([collection, count]) => ({ collection, count })),
+    totalRecords: repo.receipt_records ?? 0,
+    method: repo.method ?? 'list-records',
+    level: repo.level,
+    pdsEndpoint: repo.receipt_origin,
+    completedAt: repo.completed_at.toISOString(),
+  }
+}
+
+export function recordView(record: StoredRecord): RecordView {
+  return {
+    uri: recordUri(record),
+    cid: record.cid,
+    ...(record.value !== null && { value: JSON.parse(record.value) }),
+  }
+}
+
+/** An optional field: left out where there is nothing. */
+function present<K extends string, V>(key: K, value: V | null | undefined): { [P in K]?: V } {
+  return value === null || value === undefined ? {} : ({ [key]: value } as { [P in K]: V })
+}

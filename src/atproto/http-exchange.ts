@@ -1,0 +1,198 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { Dispatcher } from 'undici'
+import { BodyCollector, decodeBody, isKnownCoding } from './http-body.js'
+import { classifyNetworkError, HttpFailure } from './http-failure.js'
+
+export interface HttpResponse {
+  readonly status: number
+  /** By lower-case name; repeated headers are joined by a comma. */
+  readonly headers: Readonly<Record<string, string>>
+  /** Decoded. */
+  readonly body: Buffer
+}
+
+export interface ExchangeRequest {
+  readonly url: URL
+  readonly headers: Readonly<Record<string, string>>
+  /** The most the body may be, encoded as well as decoded. */
+  readonly maxBytes: number
+  /** The whole exchange, ms. */
+  readonly timeoutMs: number
+  /** Not aborted yet. */
+  readonly signal: AbortSignal | undefined
+}
+
+export interface ExchangeLimits {
+  /** From the request to the end of the response's headers, ms. */
+  readonly headersTimeoutMs: number
+  /** A body must bring `slowBytesMin` bytes in every window of this many ms. */
+  readonly slowWindowMs: number
+  readonly slowBytesMin: number
+}
+
+/**
+ * One request and its response, without judging where it goes.
+ * @throws HttpFailure; the signal's reason when it aborts
+ */
+export async function exchange(
+  dispatcher: Dispatcher,
+  request: ExchangeRequest,
+  limits: ExchangeLimits,
+): Promise<HttpResponse> {
+  const { promise, resolve, reject } = Promise.withResolvers<HttpResponse>()
+  const receiver = new Receiver(request, limits, resolve, reject)
+  const { url, headers } = request
+  const { headersTimeoutMs } = limits
+  const path = `${url.pathname}${url.search}`
+  dispatcher.dispatch(
+    { origin: url.origin, path, method: 'GET', headers, headersTimeout: headersTimeoutMs, bodyTimeout: 0 },
+    receiver,
+  )
+  const received = await promise
+  // Undici frees a connection one turn of the event loop after its response. A caller that went on at once would
+  // find it busy and open a second one.
+  await nextTurn()
+  const { status } = received
+  try {
+    const body = await decodeBody(received.body, codingOf(received.headers), request.maxBytes, url.host)
+    return { status, headers: received.headers, body }
+  } catch (error) {
+    if (!speaksForItself(status)) throw error
+    return { status, headers: received.headers, body: Buffer.alloc(0) }
+  }
+}
+
+/**
+ * Whether a status is the whole answer, so that what is wrong with the body cannot change it: a host that asks
+ * us to wait is to be obeyed even if its error page is too long or never ends.
+ */
+function speaksForItself(status: number): boolean {
+  return status === 429 || status >= 500
+}
+
+function codingOf(headers: Readonly<Record<string, string>>): string {
+  return headers['content-encoding']?.trim().toLowerCase() || 'identity'
+}
+
+/**
+ * Takes a response as undici's dispatcher gives it, still encoded. Below `request` and its stream, because every
+ * chunk is counted here anyway, and because it costs a fifth less.
+ */
+class Receiver implements Dispatcher.DispatchHandler {
+  readonly #request: ExchangeRequest
+  readonly #limits: ExchangeLimits
+  readonly #resolve: (response: HttpResponse) => void
+  readonly #reject: (error: unknown) => void
+  readonly #body: BodyCollector
+  readonly #deadline: NodeJS.Timeout
+  #slowCheck: NodeJS.Timeout | undefined
+  #controller: Dispatcher.DispatchController | undefined
+  #status = 0
+  #headers: Record<string, string> = {}
+  #settled = false
+
+  constructor(
+    request: ExchangeRequest,
+    limits: ExchangeLimits,
+    resolve: (response: HttpResponse) => void,
+    reject: (error: unknown) => void,
+  ) {
+    this.#request = request
+    this.#limits = limits
+    this.#resolve = resolve
+    this.#reject = reject
+    this.#body = new BodyCollector(request.maxBytes)
+    this.#deadline = setTimeout(() => this.#fail('timeout', 'no complete answer in time'), request.timeoutMs)
+    request.signal?.addEventListener('abort', this.#onAbort, { once: true })
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller
+    // It was given up while it waited for a connection.
+    if (this.#settled) controller.abort(new Error('given up'))
+  }
+
+  onResponseStart(
+    _controller: Dispatcher.DispatchController,
+    status: number,
+    headers: Record<string, string | string[] | undefined>,
+  ): void {
+    if (this.#settled || status < 200) return
+    this.#status = status
+    this.#headers = joined(headers)
+    const coding = codingOf(this.#headers)
+    if (Number(this.#headers['content-length'] ?? 0) > this.#request.maxBytes) this.#tooLarge()
+    else if (!isKnownCoding(coding))
+      this.#fail('bad-response', `a coding nobody asked for: ${coding.slice(0, 60)}`)
+    else this.#watchRate()
+  }
+
+  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (!this.#settled && !this.#body.push(chunk)) this.#tooLarge()
+  }
+
+  onResponseEnd(): void {
+    if (this.#settle()) this.#answer(this.#body.bytes())
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    this.#refuse(classifyNetworkError(error, this.#request.url.host))
+  }
+
+  readonly #onAbort = (): void => {
+    const { reason } = this.#request.signal!
+    if (!this.#settle()) return
+    this.#reject(reason)
+    this.#controller?.abort(new Error('aborted'))
+  }
+
+  #watchRate(): void {
+    const { slowWindowMs, slowBytesMin } = this.#limits
+    let seen = 0
+    this.#slowCheck = setInterval(() => {
+      const arrived = this.#body.length - seen
+      seen = this.#body.length
+      if (arrived >= slowBytesMin) return
+      this.#fail('too-slow', `${arrived} bytes of the response in ${slowWindowMs} ms`)
+    }, slowWindowMs)
+  }
+
+  #tooLarge(): void {
+    this.#fail('body-too-large', `the response is larger than ${this.#request.maxBytes} bytes`)
+  }
+
+  #fail(failure: HttpFailure['failure'], message: string): void {
+    const error = new HttpFailure(failure, `${this.#request.url.host}: ${message}`)
+    this.#refuse(error)
+    this.#controller?.abort(error)
+  }
+
+  #refuse(error: Error): void {
+    if (!this.#settle()) return
+    if (error instanceof HttpFailure && speaksForItself(this.#status)) this.#answer(Buffer.alloc(0))
+    else this.#reject(error)
+  }
+
+  #answer(body: Buffer): void {
+    this.#resolve({ status: this.#status, headers: this.#headers, body })
+  }
+
+  /** @returns false when it was settled before */
+  #settle(): boolean {
+    if (this.#settled) return false
+    this.#settled = true
+    clearTimeout(this.#deadline)
+    clearInterval(this.#slowCheck)
+    this.#request.signal?.removeEventListener('abort', this.#onAbort)
+    return true
+  }
+}
+
+function joined(headers: Record<string, string | string[] | undefined>): Record<string, string> {
+  // Without a prototype, so that `headers[name]` never finds what the host did not send.
+  const record: Record<string, string> = Object.create(null)
+  for (const [name, value] of Object.entries(headers)) {
+    if (value !== undefined) record[name] = typeof value === 'string' ? value : value.join(', ')
+  }
+  return record
+}

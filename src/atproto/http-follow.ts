@@ -1,0 +1,110 @@
+import type { Dispatcher } from 'undici'
+import { type AddressPolicy, urlRefusal } from './address.js'
+import { type ExchangeLimits, exchange, type HttpResponse } from './http-exchange.js'
+import { HttpFailure } from './http-failure.js'
+
+/** What to fetch, and what to do at a redirect. */
+export interface Fetching {
+  readonly url: string | URL
+  readonly accept?: string
+  /** The most the body may be, decoded. */
+  readonly maxBytes: number
+  /** The whole exchange, redirects included, ms. */
+  readonly timeoutMs: number
+  readonly signal?: AbortSignal | undefined
+  readonly headers?: Readonly<Record<string, string>>
+  /** How many redirects to follow (one more is a `bad-response`), or to hand out the first. */
+  readonly redirects: number | 'manual'
+}
+
+/** The response at the end of a chain of redirects, and where that was. */
+export interface Followed {
+  readonly response: HttpResponse
+  readonly url: URL
+  /** Redirects followed. */
+  readonly hops: number
+}
+
+export interface FollowContext {
+  readonly dispatcher: Dispatcher
+  readonly policy: AddressPolicy
+  readonly limits: ExchangeLimits
+  readonly userAgent: string
+  readonly onRequest: ((info: { url: string; hop: number }) => void) | undefined
+}
+
+/** Headers that are ours to say, whatever a caller puts into `headers`. */
+const OWN_HEADERS: ReadonlySet<string> = new Set(['accept-encoding', 'connection', 'host', 'user-agent'])
+
+const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
+
+/**
+ * Fetches a URL and what it redirects to. Every URL of the chain passes the address policy before anything is
+ * sent to it.
+ * @throws HttpFailure; the signal's reason when it aborts
+ */
+export async function follow(context: FollowContext, fetching: Fetching): Promise<Followed> {
+  const { redirects, maxBytes, signal } = fetching
+  const deadline = performance.now() + fetching.timeoutMs
+  let headers = requestHeaders(fetching, context.userAgent)
+  let url = parsed(fetching.url)
+  for (let hop = 0; ; hop++) {
+    signal?.throwIfAborted()
+    admit(url, context.policy)
+    context.onRequest?.({ url: url.href, hop })
+    const timeoutMs = Math.max(0, deadline - performance.now())
+    const request = { url, headers, maxBytes, timeoutMs, signal }
+    const response = await exchange(context.dispatcher, request, context.limits)
+    const target = redirects === 'manual' ? null : redirectTarget(url, response)
+    if (target === null) return { response, url, hops: hop }
+    if (hop === redirects) {
+      throw new HttpFailure('bad-response', `${url.host}: it redirects to ${target.host}`)
+    }
+    // What a caller says to one host is not for another to read.
+    if (target.origin !== url.origin) headers = requestHeaders({ accept: headers.accept }, context.userAgent)
+    url = target
+  }
+}
+
+function parsed(url: string | URL): URL {
+  if (URL.canParse(String(url))) return new URL(url)
+  throw new HttpFailure('host-blocked', `not a URL: ${String(url).slice(0, 200)}`)
+}
+
+/** @throws HttpFailure `host-blocked` */
+function admit(url: URL, policy: AddressPolicy): void {
+  const refusal = urlRefusal(url, policy)
+  if (refusal !== null) throw new HttpFailure('host-blocked', `${url.host} ${refusal}`)
+}
+
+/**
+ * Where a response sends us; null when it does not.
+ * @throws HttpFailure when it is nowhere, or from https to a scheme that anyone on the way can read
+ */
+function redirectTarget(from: URL, { status, headers }: HttpResponse): URL | null {
+  const { location } = headers
+  if (!REDIRECTS.has(status) || location === undefined) return null
+  if (!URL.canParse(location, from.href)) {
+    throw new HttpFailure('bad-response', `${from.host}: it redirects to what is not a URL`)
+  }
+  const target = new URL(location, from.href)
+  if (from.protocol === 'https:' && target.protocol !== 'https:') {
+    const scheme = target.protocol.slice(0, 32)
+    throw new HttpFailure('host-blocked', `${from.host}: it redirects from https to ${scheme}`)
+  }
+  return target
+}
+
+function requestHeaders(
+  { accept, headers = {} }: { accept?: string | undefined; headers?: Readonly<Record<string, string>> },
+  userAgent: string,
+): Record<string, string> {
+  const own: Record<string, string> = {}
+  for (const [name, value] of Object.entries(headers)) {
+    if (name !== '') own[name.toLowerCase()] = value
+  }
+  own.accept = accept ?? own.accept ?? '*/*'
+  own['accept-encoding'] = 'gzip'
+  own['user-agent'] = userAgent
+  return own
+}

@@ -1,0 +1,148 @@
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import type { Server as HttpServer } from 'node:http'
+import express, { type Express, type RequestHandler } from 'express'
+import { createServer } from '../codegen/server/index.js'
+import { INPUT_BYTES_MAX } from './api/describeService.js'
+import { toXrpcError } from './api/errors.js'
+import { registerMethods } from './api/index.js'
+import { Failure, Unavailable } from './atproto/outcome.js'
+import { serviceDidDocument } from './auth/did-document.js'
+import { DirectoryUnavailable, IssuerUnresolvable, UnknownIssuer } from './auth/errors.js'
+import { permissionsFor } from './auth/permissions.js'
+import { type AuthVerifier, createServiceAuth } from './auth/verifier.js'
+import { SetupError } from './errors.js'
+import type { Service } from './service.js'
+import { spendToken } from './store/tokens.js'
+import { VERSION } from './version.js'
+
+/** How long requests under way may still take once the service is to stop. */
+const DRAIN_MS = 10_000
+
+/** How long the database may take to answer a health check. */
+const HEALTH_MS = 2_000
+
+type Parts = Pick<Service, 'config' | 'store' | 'identities' | 'engine' | 'tell' | 'now'>
+
+export interface Listening extends AsyncDisposable {
+  readonly server: HttpServer
+}
+
+/**
+ * Answers requests from now on. Disposing of it takes no new ones and waits for those under way.
+ * @throws SetupError when the port cannot be had
+ */
+export async function startServer(parts: Parts): Promise<Listening> {
+  const { config, tell } = parts
+  const { host, port } = config.server
+  // The app itself must listen: xrpc-server hooks into that for subscriptions.
+  const server = createApp(parts).listen(port, host)
+  try {
+    await once(server, 'listening')
+  } catch (error) {
+    throw new SetupError(`Cannot listen on ${host}:${port}: ${(error as Error).message}`, { cause: error })
+  }
+  tell('service.listening', {
+    url: config.server.publicUrl,
+    did: config.identity.did,
+    address: server.address(),
+  })
+  return { server, [Symbol.asyncDispose]: () => drain(server) }
+}
+
+async function drain(server: HttpServer): Promise<void> {
+  const closed = once(server, 'close')
+  server.close()
+  server.closeIdleConnections()
+  const force = setTimeout(() => server.closeAllConnections(), DRAIN_MS)
+  await closed
+  clearTimeout(force)
+}
+
+function createApp(parts: Parts): Express {
+  const { config, tell } = parts
+  const app = express()
+  app.disable('x-powered-by')
+  app.set('trust proxy', config.server.trustedProxies)
+  app.use(withRequestId(parts))
+  app.get('/xrpc/_health', health(parts))
+  app.get('/.well-known/did.json', didDocument(parts))
+  const xrpc = createServer({
+    validateResponse: true,
+    payload: { jsonLimit: INPUT_BYTES_MAX, textLimit: INPUT_BYTES_MAX, blobLimit: 0 },
+    errorParser: (error) => {
+      const parsed = toXrpcError(error)
+      if (parsed instanceof DirectoryUnavailable) tell('auth.directory-unreachable', { err: parsed.cause })
+      else if (parsed.statusCode >= 500) tell('request.failed', { err: parsed.cause ?? error })
+      return parsed
+    },
+  })
+  registerMethods(xrpc, { ...parts, db: parts.store.db, auth: authOf(parts) })
+  app.use(xrpc.xrpc.router)
+  return app
+}
+
+function authOf({ config, store, identities, now }: Parts) {
+  return createServiceAuth({
+    serviceDid: config.identity.did,
+    trustedProxies: config.server.trustedProxies,
+    now,
+    rememberJti: (token) => spendToken(store.db, token),
+    permissionsOf: async (did) => permissionsFor(did, config.access),
+    async resolveKey(did, forceRefresh) {
+      try {
+        return await identities.signingKey(did, forceRefresh)
+      } catch (error) {
+        const final = error instanceof Failure && ['did-not-found', 'did-invalid'].includes(error.failure)
+        if (final || error instanceof Unavailable) throw new UnknownIssuer(error.message, { cause: error })
+        throw new IssuerUnresolvable(`${did} cannot be resolved`, { cause: error })
+      }
+    },
+  }) satisfies (permission: 'read') => AuthVerifier
+}
+
+/** Gives each request a name, ours or the caller's, and one line in the log when it is done. */
+function withRequestId({ tell, now }: Parts): RequestHandler {
+  return (req, res, next) => {
+    const given = req.get('x-request-id')
+    const id = given !== undefined && /^[\w.-]{1,64}$/.test(given) ? given : randomUUID()
+    res.set('x-request-id', id)
+    const began = now()
+    res.on('close', () => {
+      tell('request.finished', {
+        request: id,
+        method: req.method,
+        path: req.path,
+        status: res.statusCode,
+        ms: now() - began,
+      })
+    })
+    next()
+  }
+}
+
+/** Whether this process can do its part: 503 when it cannot. */
+function health({ store, engine, now }: Parts): RequestHandler {
+  return async (_req, res) => {
+    const database = await answers(store.pool.query('select 1'))
+    const work = engine === null ? 'elsewhere' : engine.isAlive(now()) ? 'running' : 'stalled'
+    const healthy = database && work !== 'stalled'
+    res.status(healthy ? 200 : 503)
+    res.json({ version: VERSION, database: database ? 'ok' : 'unreachable', engine: work })
+  }
+}
+
+async function answers(query: Promise<unknown>): Promise<boolean> {
+  const late = new Promise<false>((resolve) => setTimeout(resolve, HEALTH_MS, false).unref())
+  return Promise.race([query.then(() => true).catch(() => false), late])
+}
+
+function didDocument({ config }: Parts): RequestHandler {
+  const { did } = config.identity
+  return (_req, res) => {
+    // A did:plc has its document in the directory; ours would only contradict it.
+    if (!did.startsWith('did:web:'))
+      return void res.status(404).json({ error: 'NotFound', message: `the DID is ${did}` })
+    res.json(serviceDidDocument({ did, endpoint: config.server.publicUrl }))
+  }
+}
