@@ -78,6 +78,7 @@ function createApp(parts: Parts): Express {
     },
   })
   registerMethods(xrpc, { ...parts, db: parts.store.db, auth: authOf(parts) })
+  xrpc.xrpc.router.disable('x-powered-by')
   app.use(xrpc.xrpc.router)
   return app
 }

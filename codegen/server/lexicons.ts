@@ -358,7 +358,7 @@ export const schemaDict = {
       failureClass: {
         type: 'string',
         description:
-          "Why a repo failed. The first nine, up to 'directory-unavailable', are the absence of an answer and worth another try; the others are definite answers.",
+          'Why a repo failed: nobody gave a definite answer, so that trying again may help (retryable), or somebody did.',
         maxLength: 64,
         knownValues: [
           'host-unavailable',

@@ -4,8 +4,9 @@ import { isObject, type Json, strings } from './json.js'
 import type { Part } from './walk.js'
 
 /**
- * The lexicon language itself, where `@atproto/lexicon`'s parser lets something through that other
- * implementations refuse. Each check says what is wrong, or nothing.
+ * Looks at one part of a document and says what is wrong with it, once for each thing.
+ * Here: the lexicon language itself, where `@atproto/lexicon`'s parser lets something through that other
+ * implementations refuse (https://atproto.com/specs/lexicon).
  */
 export type Check = (part: Part) => Iterable<string>
 
@@ -17,18 +18,19 @@ const PRIMARY_TYPES = new Set(['record', 'query', 'procedure', 'subscription', '
 const DEFINITION_TYPES = new Set([...PRIMARY_TYPES, ...CONCRETE, 'array', 'object', 'token'])
 const REPO_ACTIONS = new Set(['create', 'update', 'delete'])
 
-export function* wrongDefinition(part: Part): Generator<string> {
+function* wrongDefinition(part: Part): Generator<string> {
   if (part.role !== 'definition') return
   if (!DEFINITION_TYPES.has(part.type)) yield `a "${part.type}" cannot be a definition of its own`
 }
 
+/** What can be called, recorded or granted is the document's own subject. */
 export function* primaryNotMain(part: Part): Generator<string> {
   if (part.role === 'definition' && PRIMARY_TYPES.has(part.type) && part.name !== 'main') {
     yield `a ${part.type} must be the definition "main"`
   }
 }
 
-export function* wrongFieldType({ role, type, value }: Part): Generator<string> {
+function* wrongFieldType({ role, type, value }: Part): Generator<string> {
   if ((role === 'field' || role === 'item') && !FIELD_TYPES.has(type)) yield `a ${role} cannot be a "${type}"`
   if (role === 'body-schema' && !BODY_TYPES.has(type)) yield `a body cannot be a "${type}"`
   if (role !== 'parameter') return
@@ -38,7 +40,7 @@ export function* wrongFieldType({ role, type, value }: Part): Generator<string> 
   }
 }
 
-export function* unknownProperty({ type, value }: Part): Generator<string> {
+function* unknownProperty({ type, value }: Part): Generator<string> {
   if (type !== 'object' && type !== 'params') return
   const known = isObject(value.properties) ? value.properties : {}
   for (const list of ['required', 'nullable'] as const) {
@@ -48,11 +50,11 @@ export function* unknownProperty({ type, value }: Part): Generator<string> {
   }
 }
 
-export function* defaultAndConst({ value }: Part): Generator<string> {
+function* defaultAndConst({ value }: Part): Generator<string> {
   if (value.default !== undefined && value.const !== undefined) yield 'has both a default and a const'
 }
 
-export function* wrongRange({ type, value }: Part): Generator<string> {
+function* wrongRange({ type, value }: Part): Generator<string> {
   const lengths = [
     ['minLength', 'maxLength'],
     ['minGraphemes', 'maxGraphemes'],
@@ -78,14 +80,14 @@ function below(value: Json | undefined, bound: number): boolean {
   return typeof value === 'number' && value < bound
 }
 
-export function* wrongReference({ type, value }: Part): Generator<string> {
+function* wrongReference({ type, value }: Part): Generator<string> {
   if (type === 'ref' && value.ref === '') yield 'ref is empty'
   if (type !== 'union') return
   if (strings(value.refs).includes('')) yield 'a ref is empty'
   if (value.closed === true && strings(value.refs).length === 0) yield 'a closed union needs refs'
 }
 
-export function* wrongRecordKey({ type, value }: Part): Generator<string> {
+function* wrongRecordKey({ type, value }: Part): Generator<string> {
   if (type !== 'record') return
   const { key } = value
   if (typeof key !== 'string' || !(['tid', 'nsid', 'any'].includes(key) || key.startsWith('literal:'))) {
@@ -93,7 +95,7 @@ export function* wrongRecordKey({ type, value }: Part): Generator<string> {
   }
 }
 
-export function* wrongPermission({ role, type, value }: Part): Generator<string> {
+function* wrongPermission({ role, type, value }: Part): Generator<string> {
   if (role !== 'permission') return
   if (type !== 'permission') yield 'an entry of permissions has the type "permission"'
   if (value.resource === 'repo') yield* wrongRepoPermission(strings(value.collection), strings(value.action))
@@ -121,7 +123,7 @@ function* wrongRpcPermission(
   if (methods.includes('*') && audience === '*') yield 'lxm and aud cannot both be "*"'
 }
 
-export function* wrongLanguage({ type, value }: Part): Generator<string> {
+function* wrongLanguage({ type, value }: Part): Generator<string> {
   if (type !== 'permission-set') return
   for (const field of ['title:lang', 'detail:lang'] as const) {
     const translations = value[field]

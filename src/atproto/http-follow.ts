@@ -101,7 +101,7 @@ function requestHeaders(
 ): Record<string, string> {
   const own: Record<string, string> = {}
   for (const [name, value] of Object.entries(headers)) {
-    if (name !== '') own[name.toLowerCase()] = value
+    if (!OWN_HEADERS.has(name.toLowerCase())) own[name.toLowerCase()] = value
   }
   own.accept = accept ?? own.accept ?? '*/*'
   own['accept-encoding'] = 'gzip'

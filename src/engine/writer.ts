@@ -38,7 +38,8 @@ export class Writer {
    * @throws when the database refuses or is gone; nothing of the step is written then, as far as is known
    */
   write(step: RepoStep): Promise<boolean> {
-    const filling = (this.#filling ??= { batch: new StepBatch(), settle: [] })
+    this.#filling ??= { batch: new StepBatch(), settle: [] }
+    const filling = this.#filling
     const settled = new Promise<boolean>((resolve, reject) => filling.settle.push({ resolve, reject }))
     filling.batch.add(step)
     const { batch } = filling

@@ -4,7 +4,7 @@ import { chmod, chown, mkdir, readdir, rename, rm, stat, writeFile } from 'node:
 import { join } from 'node:path'
 import type { Binaries } from './binaries.js'
 import { runCommand } from './command.js'
-import { EmbeddedPostgresError } from './errors.js'
+import { EmbeddedPostgresError, lastLines } from './errors.js'
 import { readIfExists, syncDirectory, writeDurably } from './files.js'
 import type { Layout } from './layout.js'
 import { openForServer, type ServerUser } from './server-user.js'
@@ -97,7 +97,9 @@ async function initialise(context: ClusterContext, unfinished: string): Promise<
       descriptors,
     })
     if (code !== 0)
-      throw new EmbeddedPostgresError(`cannot make a PostgreSQL cluster in ${layout.root}: ${output}`)
+      throw new EmbeddedPostgresError(
+        `cannot make a PostgreSQL cluster in ${layout.root}:\n${lastLines(output)}`,
+      )
   }
   // Synced once, when all is in it.
   await initdb('-U', DATABASE_NAME, '-E', 'UTF8', '--no-locale', ...locale, '--auth=reject', '--no-sync')
@@ -143,7 +145,8 @@ async function runStatements(
       input: statements.map((statement) => `${statement}\n`).join(''),
     },
   )
-  if (code !== 0) throw new EmbeddedPostgresError(`cannot set up the PostgreSQL cluster: ${output}`)
+  if (code !== 0)
+    throw new EmbeddedPostgresError(`cannot set up the PostgreSQL cluster:\n${lastLines(output)}`)
 }
 
 function newPassword(): string {

@@ -12,7 +12,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { answers } from './answers.js'
 import { type FindBinaries, findBinaries } from './binaries.js'
 import { DATABASE_NAME, ensureCluster, readPassword } from './cluster.js'
-import { EmbeddedPostgresError, isPermissionError, messageOf, systemErrorCode } from './errors.js'
+import { EmbeddedPostgresError, isDiskFull, isPermissionError, messageOf, systemErrorCode } from './errors.js'
 import { type Layout, prepareLayout } from './layout.js'
 import { withLock } from './lock.js'
 import { findPostmaster, type Postmaster, stopPostmaster } from './postmaster.js'
@@ -68,23 +68,22 @@ export async function startEmbeddedPostgresWith(
 ): Promise<EmbeddedPostgres> {
   const layout = await prepareLayout(dataDirectory)
   const supervisor: Supervisor = { layout, clusterName: clusterNameOf(layout), settings, find, log }
-  try {
-    return await withLock(layout.lock, async () => {
-      const { postmaster, adopted } = await adoptOrStart(supervisor)
-      const password = await readPassword(layout)
-      if (password === undefined) throw passwordMissing(layout, postmaster)
-      const registration = await addUser(layout.users, await thisProcess(), randomUUID())
-      const url = `postgres://${DATABASE_NAME}:${encodeURIComponent(password)}@127.0.0.1:${postmaster.port}/${DATABASE_NAME}`
-      let released: Promise<void> | undefined
-      const release = () => {
+  return withLayout(layout, async () => {
+    const { postmaster, adopted } = await adoptOrStart(supervisor)
+    const password = await readPassword(layout)
+    if (password === undefined) throw passwordMissing(layout, postmaster)
+    const registration = await addUser(layout.users, await thisProcess(), randomUUID())
+    let released: Promise<void> | undefined
+    return {
+      url: `postgres://${DATABASE_NAME}:${encodeURIComponent(password)}@127.0.0.1:${postmaster.port}/${DATABASE_NAME}`,
+      dataDirectory: layout.root,
+      adopted,
+      release: () => {
         released ??= releaseServer(supervisor, registration, postmaster)
         return released
-      }
-      return { url, dataDirectory: layout.root, adopted, release }
-    })
-  } catch (error) {
-    throw isPermissionError(error) ? notPermitted(layout, error) : error
-  }
+      },
+    }
+  })
 }
 
 interface Supervisor {
@@ -135,7 +134,7 @@ async function releaseServer(
 ): Promise<void> {
   const { layout, clusterName, log } = supervisor
   if (await isGone(layout.root)) return stopPostmaster(started.identity)
-  await withLock(layout.lock, async () => {
+  await withLayout(layout, async () => {
     await removeUser(registration)
     const users = await countUsers(layout.users)
     // Another one may have been started since, on the same data.
@@ -147,6 +146,17 @@ async function releaseServer(
     await stopPostmaster(live.identity)
     log('postgres.stopped', { pid: live.pid })
   })
+}
+
+/** Works on the data directory alone, and says what to do when the system does not let it. */
+async function withLayout<Result>(layout: Layout, work: () => Promise<Result>): Promise<Result> {
+  try {
+    return await withLock(layout.lock, work)
+  } catch (error) {
+    if (isPermissionError(error)) throw notPermitted(layout, error)
+    if (!isDiskFull(error)) throw error
+    throw new EmbeddedPostgresError(`the disk with ${layout.root} is full: make room there`, { cause: error })
+  }
 }
 
 /** Whether somebody deleted the directory, in which case nobody else can use its server any more. */

@@ -17,7 +17,20 @@ export function isPermissionError(error: unknown): boolean {
   return ['EACCES', 'EPERM', 'EROFS'].includes(systemErrorCode(error) ?? '')
 }
 
+/** Whether `error` says that the disk, or this user's share of it, is full. */
+export function isDiskFull(error: unknown): boolean {
+  return ['ENOSPC', 'EDQUOT'].includes(systemErrorCode(error) ?? '')
+}
+
 /** What `error` says, as text. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
+}
+
+/** What programs say last is what stopped them; more than this is no help. */
+const LINES_MAX = 12
+
+/** The end of what a program wrote, for an error message. */
+export function lastLines(output: string): string {
+  return output.trim().split('\n').slice(-LINES_MAX).join('\n')
 }

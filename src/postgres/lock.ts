@@ -1,15 +1,15 @@
 /**
  * A lock between processes, in a directory, which a killed owner does not keep.
  *
- * Each owner has a generation: a file named by a number, holding the owner's process. The highest one counts.
- * Who finds it free, or its owner dead, creates the next number; the file system lets one of them do so. Taking
+ * Each owner has a generation: a file named by a number, holding the owner's process while it owns the lock, and
+ * nothing afterwards. The highest one counts. Who finds it free, or its owner dead, creates the next number; the file system lets one of them do so. Taking
  * a dead owner's lock therefore deletes nothing, and so cannot delete the lock of somebody who was quicker.
  * A process that was held up between looking and creating may create a number below the highest: it sees that
  * when it looks again, and gives up. The highest file is never removed, and the ones before it only after some
  * more, so that no reader of the directory can miss both an old and a new one.
  */
 import { randomUUID } from 'node:crypto'
-import { link, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { link, mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { EmbeddedPostgresError, systemErrorCode } from './errors.js'
@@ -20,7 +20,6 @@ const WAIT_MILLISECONDS_MAX = 15 * 60_000
 const POLL_MILLISECONDS = 20
 /** Old generations that stay, see above. */
 const GENERATIONS_KEPT = 8
-const FREE = 'free'
 
 /**
  * Runs `work` while no other process, and no other call in this one, runs work under the same lock.
@@ -76,7 +75,7 @@ async function isHeld(directory: string, generation: number): Promise<boolean> {
     if (systemErrorCode(error) === 'ENOENT') return true
     throw error
   }
-  if (owner === FREE) return false
+  if (owner === '') return false
   const [pid = '', startedAt = ''] = owner.split(' ')
   return isAlive({ pid: Number(pid), startedAt })
 }
@@ -84,8 +83,8 @@ async function isHeld(directory: string, generation: number): Promise<boolean> {
 /** Creates the generation together with its content, in one step; false when somebody else was quicker. */
 async function claim(directory: string, generation: number, owner: string): Promise<boolean> {
   const draft = join(directory, `draft-${randomUUID()}`)
-  await writeFile(draft, owner)
   try {
+    await writeFile(draft, owner)
     await link(draft, join(directory, String(generation)))
     return true
   } catch (error) {
@@ -104,11 +103,10 @@ async function removeOld(directory: string, mine: number): Promise<void> {
   }
 }
 
+/** Leaves the generation empty, which also a full disk allows. */
 async function free(directory: string, generation: number): Promise<void> {
-  const draft = join(directory, `draft-${randomUUID()}`)
   try {
-    await writeFile(draft, FREE)
-    await rename(draft, join(directory, String(generation)))
+    await truncate(join(directory, String(generation)))
   } catch (error) {
     // The whole directory was deleted while we held the lock: nobody can wait for it any more.
     if (systemErrorCode(error) !== 'ENOENT') throw error

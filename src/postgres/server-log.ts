@@ -1,12 +1,11 @@
 /** The file that the server writes its messages to. */
 import { type FileHandle, open, rename, stat } from 'node:fs/promises'
-import { systemErrorCode } from './errors.js'
+import { lastLines, systemErrorCode } from './errors.js'
 import type { ServerUser } from './server-user.js'
 
 /** A log longer than this at the start of a server is put aside as `server.log.1`, in place of the one before. */
 const LOG_BYTES_MAX = 16 * 1024 * 1024
-/** Of what a server said before it ended, this much goes into the error. */
-const TAIL_LINES_MAX = 20
+/** Of what a server said before it ended, at most this much is read. */
 const TAIL_BYTES_MAX = 8 * 1024
 
 /** Opens the log for appending, for the server to inherit. */
@@ -28,8 +27,7 @@ export async function readLogTail(path: string, since: number): Promise<string> 
       buffer: Buffer.alloc(Math.max(0, size - start)),
       position: start,
     })
-    const lines = buffer.subarray(0, bytesRead).toString('utf8').trim().split('\n')
-    return lines.slice(-TAIL_LINES_MAX).join('\n')
+    return lastLines(buffer.subarray(0, bytesRead).toString('utf8'))
   } finally {
     await log.close()
   }

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { runCommand } from './command.js'
-import { EmbeddedPostgresError } from './errors.js'
+import { EmbeddedPostgresError, lastLines } from './errors.js'
 import type { ServerUser } from './server-user.js'
 
 export interface PostgresVersion {
@@ -26,6 +26,6 @@ export async function probeVersion(bin: string, user: ServerUser | undefined): P
   const program = join(bin, 'postgres')
   const { output } = await runCommand(program, ['--version'], { user })
   const version = parseVersion(output)
-  if (version === undefined) throw new EmbeddedPostgresError(`${program} does not run (${output})`)
+  if (version === undefined) throw new EmbeddedPostgresError(`${program} does not run (${lastLines(output)})`)
   return version
 }

@@ -13,8 +13,9 @@ try {
   await once(process.stdin, 'data')
   await postgres.release()
   say({ released: true })
-  process.exit(0)
 } catch (error) {
   say({ error: `${error.name}: ${error.message}` })
-  process.exit(1)
+  process.exitCode = 1
 }
+// Nothing else is to keep the process alive.
+process.stdin.destroy()

@@ -83,10 +83,9 @@ describe('the embedded Postgres of any installation', () => {
     await chmod(home, 0o700)
     const app = await buildApp(join(home, 'app'), 'copied')
     // A version of which no copy is there yet, and none is left behind.
-    await writeFile(
-      join(app.packageDirectory, 'package.json'),
-      `{"name": "test", "version": "${process.pid}"}`,
-    )
+    const manifest = join(app.packageDirectory, 'package.json')
+    const version = { version: `test.${process.pid}` }
+    await writeFile(manifest, JSON.stringify({ ...JSON.parse(await readFile(manifest, 'utf8')), ...version }))
     const dataDirectory = join(home, 'app/.aquifer/postgres')
     await mkdir(dataDirectory, { recursive: true, mode: 0o700 })
     const holder = scratch.hold(app, dataDirectory)
@@ -104,10 +103,12 @@ describe('the embedded Postgres of any installation', () => {
     expect(uid).not.toBe(0)
     await holder.release()
     const again = scratch.hold(app, dataDirectory)
-    expect(await query((await again.started).url, 'select count(*)::int as count from kept')).toEqual([
-      parallel,
-    ])
+    const { url: urlAgain } = await again.started
+    expect(await query(urlAgain, 'select count(*)::int as count from kept')).toEqual([parallel])
     await again.release()
+    const copied = holder.events.find(({ event }) => event === 'postgres.binaries-copied')
+    expect(copied === undefined).toBe(!isRoot)
+    if (copied !== undefined) await rm(String(copied.detail.to), { recursive: true })
   })
 
   it('makes the links and the permissions that the installation left out', async () => {

@@ -115,7 +115,7 @@ export type Method =
   'list-records' | 'get-repo' | 'sparse' | 'unchanged' | (string & {})
 /** How far records are proven. 'signed': part of a tree whose root the account has signed, and nothing of it is missing. 'content': each value has the CID it was given with. 'none': taken as the host gave them. */
 export type Level = 'signed' | 'content' | 'none' | (string & {})
-/** Why a repo failed. The first nine, up to 'directory-unavailable', are the absence of an answer and worth another try; the others are definite answers. */
+/** Why a repo failed: nobody gave a definite answer, so that trying again may help (retryable), or somebody did. */
 export type FailureClass =
   | 'host-unavailable'
   | 'dns-failure'

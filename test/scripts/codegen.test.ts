@@ -1,0 +1,121 @@
+import { execFile } from 'node:child_process'
+import { appendFile, cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { readTree } from '../../scripts/lexicons/tree.js'
+
+const PROJECT = fileURLToPath(new URL('../..', import.meta.url))
+
+/** Two runs of the generator, on a machine that has other work. */
+const SLOW_MS = 120_000
+
+let root: string
+
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), 'aquifer-codegen-test-'))
+  for (const folder of ['lexicons', 'codegen'])
+    await cp(join(PROJECT, folder), join(root, folder), { recursive: true })
+})
+
+afterEach(() => rm(root, { recursive: true, force: true }))
+
+/** Runs the script on the copy of the project. */
+async function codegen(...args: string[]): Promise<{ code: number; output: string }> {
+  const command = ['--import', 'tsx', join(PROJECT, 'scripts/codegen.ts'), '--root', root, ...args]
+  return new Promise((resolve) => {
+    execFile(process.execPath, command, { cwd: PROJECT }, (error, stdout, stderr) => {
+      resolve({ code: error === null ? 0 : Number(error.code), output: stdout + stderr })
+    })
+  })
+}
+
+/** The path of a document that the copy has, by the end of its name. */
+async function find(folder: string, end: string): Promise<string> {
+  const paths = [...(await readTree(join(root, folder))).keys()].filter((path) => path.endsWith(end))
+  expect(paths, end).toHaveLength(1)
+  return `${folder}/${paths[0]}`
+}
+
+async function replace(path: string, from: string, to: string): Promise<void> {
+  const text = await readFile(join(root, path), 'utf8')
+  expect(text).toContain(from)
+  await writeFile(join(root, path), text.replace(from, to))
+}
+
+describe('codegen', { timeout: SLOW_MS }, () => {
+  it('finds the committed code up to date', async () => {
+    const { code, output } = await codegen('--check')
+    expect(output).toMatch(/^\d+ lexicons, \d+ generated files: up to date$/m)
+    expect(code).toBe(0)
+  })
+
+  it('finds a changed, a missing and an extra file, and touches none', async () => {
+    const changed = await find('codegen', 'server/index.ts')
+    const missing = await find('codegen', 'client/util.ts')
+    await appendFile(join(root, changed), ' ')
+    await rm(join(root, missing))
+    await writeFile(join(root, 'codegen/server/helper.ts'), 'export {}\n')
+    await writeFile(join(root, 'codegen/README.md'), 'By hand.\n')
+    const before = await readTree(join(root, 'codegen'))
+
+    const { code, output } = await codegen('--check')
+
+    expect(code).toBe(1)
+    expect(output).toContain(`${changed}\n  [stale]`)
+    expect(output).toContain(`${missing}\n  [missing]`)
+    expect(output).toContain('codegen/server/helper.ts\n  [extra]')
+    expect(output).toContain('codegen/README.md\n  [extra]')
+    expect(output).toContain('4 problems')
+    expect(await readTree(join(root, 'codegen'))).toEqual(before)
+  })
+
+  it('makes the code anew after a change to a document', async () => {
+    const document = await find('lexicons', '/getJobStatus.json')
+    await replace(document, '"JobNotFound"', '"NoSuchJob"')
+    const stale = await codegen('--check')
+    expect(stale.code).toBe(1)
+    expect(stale.output).toMatch(/server\/types\/.*\/getJobStatus\.ts\n {2}\[stale\]/)
+    expect(stale.output).toMatch(/client\/types\/.*\/getJobStatus\.ts\n {2}\[stale\]/)
+
+    const written = await codegen()
+    expect(written).toMatchObject({ code: 0, output: expect.stringContaining('generated files: written') })
+    const client = await find(
+      'codegen',
+      'client/types/'.concat(document.slice('lexicons/'.length, -'json'.length), 'ts'),
+    )
+    expect(await readFile(join(root, client), 'utf8')).toContain('class NoSuchJobError')
+    expect((await codegen('--check')).code).toBe(0)
+  })
+
+  it('lists everything that is wrong with the documents, and generates nothing', async () => {
+    const invalid = await find('lexicons', '/getJobStatus.json')
+    const broken = await find('lexicons', '/listJobs.json')
+    const renamed = await find('lexicons', '/createJob.json')
+    const dangling = await find('lexicons', '/listRecords.json')
+    await replace(invalid, '"query"', '"qery"')
+    await replace(broken, '"lexicon": 1,', '"lexicon": 1')
+    await replace(renamed, '.createJob"', '.makeJob"')
+    await replace(dangling, 'defs#recordView', 'defs#recordsView')
+    const before = await readTree(join(root, 'codegen'))
+
+    for (const args of [['--check'], []]) {
+      const { code, output } = await codegen(...args)
+      expect(code).toBe(1)
+      expect(output).toContain(`${invalid}\n  [invalid-lexicon] defs.main: Invalid type: qery`)
+      expect(output).toContain(`${broken}\n  [invalid-json]`)
+      expect(output).toContain(`${renamed}\n  [id-is-not-path]`)
+      expect(output).toMatch(/\[unresolved-ref\] defs\.main\.output\..*recordsView/)
+    }
+    expect(await readTree(join(root, 'codegen'))).toEqual(before)
+  })
+
+  it('refuses a folder without documents', async () => {
+    await rm(join(root, 'lexicons'), { recursive: true })
+    expect(await codegen('--check')).toMatchObject({
+      code: 1,
+      output: expect.stringContaining('no documents'),
+    })
+  })
+})

@@ -1,0 +1,81 @@
+import { AtpBaseClient } from '../../codegen/client/index.js'
+import { readConfig } from '../../src/config.js'
+import { createLogger } from '../../src/events.js'
+import { type Overrides, type Service, startService } from '../../src/service.js'
+import { createDatabase, type TestDatabase } from './database.js'
+import type { Caller } from './network/caller.js'
+import { findFreePort } from './network/loopback.js'
+import type { Network } from './network/network.js'
+
+/** Quick enough for tests; what they mean is tested where they are decided. */
+export const QUICK_RETRY: Overrides['retry'] = {
+  repo: { attempts: 3, firstDelayMs: 20, maxDelayMs: 100 },
+  listing: { attempts: 3, firstDelayMs: 20, maxDelayMs: 100 },
+}
+
+export interface TestServiceOptions {
+  readonly network: Network
+  /** One of its own when absent. Pass one to start again on the same rows. */
+  readonly database?: TestDatabase
+  readonly environment?: Readonly<Record<string, string>>
+  readonly api?: boolean
+  readonly engine?: boolean
+  readonly overrides?: Overrides
+}
+
+export interface TestService extends AsyncDisposable {
+  readonly service: Service
+  readonly url: string
+  readonly did: string
+  /** The generated client, calling as this service does. */
+  as(caller: Caller): Backfill
+}
+
+export type Backfill = AtpBaseClient['network']['example']['backfill']
+
+/** The real service on a free port of loopback, pointed at a network of the test's own. */
+export async function startTestService(options: TestServiceOptions): Promise<TestService> {
+  const { network, environment, api = true, engine = true, overrides } = options
+  const database = options.database ?? (await createDatabase())
+  const port = await findFreePort()
+  const config = readConfig({
+    PORT: String(port),
+    DATABASE_URL: database.url,
+    BACKFILL_ACCESS: 'open',
+    HOST_MAX_RPM: '100000',
+    PLC_RPM: '100000',
+    LOG_LEVEL: process.env.TEST_LOG_LEVEL ?? 'silent',
+    ...network.environment,
+    ...environment,
+  })
+  const service = await startService({
+    config,
+    logger: createLogger(config.logLevel),
+    api,
+    engine,
+    overrides: { retry: QUICK_RETRY, ...overrides },
+  })
+  const url = config.server.publicUrl
+  return {
+    service,
+    url,
+    did: config.identity.did,
+    as: (caller) => clientOf(url, config.identity.did, caller),
+    async [Symbol.asyncDispose]() {
+      await service[Symbol.asyncDispose]()
+      if (!options.database) await database[Symbol.asyncDispose]()
+    },
+  }
+}
+
+/** A client that brings a fresh token to every call, as another service would. */
+function clientOf(url: string, serviceDid: string, caller: Caller): Backfill {
+  const client = new AtpBaseClient(async (path, init) => {
+    const lxm = new URL(path, url).pathname.slice('/xrpc/'.length)
+    const headers = new Headers(init.headers)
+    headers.set('authorization', `Bearer ${await caller.serviceJwt({ aud: serviceDid, lxm })}`)
+    return fetch(new URL(path, url), { ...init, headers })
+  })
+  return client.network.example.backfill
+}
+
