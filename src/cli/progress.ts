@@ -2,7 +2,6 @@ import type { JobRow } from '../store/jobs.js'
 
 /** What a line of progress is made of. */
 export interface Progress {
-  readonly stage: string
   readonly discoveryComplete: boolean
   readonly total: number
   readonly processed: number
@@ -13,7 +12,6 @@ export interface Progress {
 
 export function progressOf(job: JobRow): Progress {
   return {
-    stage: job.stage,
     discoveryComplete: job.discovery_complete,
     total: job.total,
     processed: job.completed + job.unavailable + job.failed,

@@ -1,12 +1,13 @@
 /**
  * A lock between processes, in a directory, which a killed owner does not keep.
  *
- * Each owner has a generation: a file named by a number, holding the owner's process while it owns the lock, and
- * nothing afterwards. The highest one counts. Who finds it free, or its owner dead, creates the next number; the file system lets one of them do so. Taking
- * a dead owner's lock therefore deletes nothing, and so cannot delete the lock of somebody who was quicker.
- * A process that was held up between looking and creating may create a number below the highest: it sees that
- * when it looks again, and gives up. The highest file is never removed, and the ones before it only after some
- * more, so that no reader of the directory can miss both an old and a new one.
+ * Each owner has a generation: a file named by a number, which holds the owner's process while it owns the lock
+ * and nothing afterwards. The highest one counts. Who finds it free, or its owner dead, creates the next number;
+ * the file system lets one of them do so. Taking a dead owner's lock therefore deletes nothing, and so cannot
+ * delete the lock of somebody who was quicker. A process that was held up between looking and creating may
+ * create a number below the highest: it sees that when it looks again, and gives up. The highest file is never
+ * removed, and the ones before it only after some more, so that no reader of the directory can miss both an old
+ * and a new one.
  */
 import { randomUUID } from 'node:crypto'
 import { link, mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'

@@ -4,6 +4,7 @@
  */
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { systemErrorCode } from './errors.js'
 import { isAlive, type ProcessIdentity } from './processes.js'
 
 /**
@@ -27,12 +28,21 @@ export async function removeUser(registration: string): Promise<void> {
 /** How many handles of live processes are registered. Registrations of dead ones are removed. */
 export async function countUsers(directory: string): Promise<number> {
   let count = 0
-  for (const name of await readdir(directory)) {
+  for (const name of await listNames(directory)) {
     const user = parseRegistration(name)
     if (user !== undefined && (await isAlive(user))) count += 1
     else await rm(join(directory, name), { force: true, recursive: true })
   }
   return count
+}
+
+async function listNames(directory: string): Promise<string[]> {
+  try {
+    return await readdir(directory)
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return []
+    throw error
+  }
 }
 
 function parseRegistration(name: string): ProcessIdentity | undefined {
