@@ -157,6 +157,7 @@ describe('addresses', () => {
     ['v4-mapped private', '::ffff:7f00:1'],
     ['v4-mapped public', '::ffff:8.8.8.8'],
     ['v4-compatible', '::127.0.0.1'],
+    ['v4-compatible', '::7f00:1'],
     ['v4-translated', '::ffff:0:127.0.0.1'],
     ['NAT64', '64:ff9b::127.0.0.1'],
     ['NAT64', '64:ff9b::a9fe:a9fe'],
