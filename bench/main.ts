@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startEmbeddedPostgres } from '../src/postgres/embedded.js'
 import { migrate, openStore, type Store } from '../src/store/database.js'
+import { dispatch } from './dispatch.js'
 import { write } from './write.js'
 
 /**
@@ -16,7 +17,7 @@ export interface Benchmark {
   run(store: Store, say: (line: string) => void): Promise<Record<string, number>>
 }
 
-const BENCHMARKS: Record<string, Benchmark> = { write }
+const BENCHMARKS: Record<string, Benchmark> = { dispatch, write }
 
 const [name, ...flags] = process.argv.slice(2)
 const benchmark = name === undefined ? undefined : BENCHMARKS[name]
