@@ -47,6 +47,7 @@ export async function discoverRepos(ctx: EngineContext, jobKey: number, signal: 
     }),
   )
   await finishDiscovery(ctx.db, job.key)
+  if (ctx.now() >= endsAt) await ctx.dispatch.wake('discover', [job.key])
   await settleJob(ctx, job.key)
 }
 

@@ -14,7 +14,7 @@ import { hostQuery } from './session.js'
  * that was taken for dead cannot write any more.
  */
 
-/** A driver makes room for other hosts after this long; the sweep sends for the host again. */
+/** A driver makes room for other hosts after this long; it asks for the host's next turn then. */
 const TURN_MS = 60_000
 
 /** Due repos read at once, for each job. */
@@ -32,6 +32,7 @@ export async function driveHost(ctx: EngineContext, hostId: number, signal: Abor
   const driver = new Driver(ctx, claim, gate, signal)
   try {
     await driver.run()
+    if (driver.outOfTime) await ctx.dispatch.wake('drive', [hostId])
   } finally {
     await deferHost(ctx.db, claim, new Date(gate.nextAt))
     ctx.tell('host.released', { host: claim.origin, repos: driver.repos })
@@ -75,8 +76,12 @@ class Driver {
     if (this.#error !== null) throw this.#error
   }
 
+  get outOfTime(): boolean {
+    return this.#ctx.now() >= this.#endsAt
+  }
+
   #goesOn(): boolean {
-    return !this.#signal.aborted && !this.#paused && this.#error === null && this.#ctx.now() < this.#endsAt
+    return !this.#signal.aborted && !this.#paused && this.#error === null && !this.outOfTime
   }
 
   /** Due repos, one of each job in turn, until a look at all jobs finds none. */

@@ -12,7 +12,7 @@ export class Gate {
   readonly #burst: number
   readonly #now: () => number
   #nextAt: number
-  #heldUntil: number
+  #heldUntil = Number.NEGATIVE_INFINITY
 
   /**
    * @param rpm requests a minute
@@ -23,29 +23,38 @@ export class Gate {
     this.#burst = Math.max(1, Math.floor(rpm * BURST_MINUTES))
     this.#now = now
     this.#nextAt = notBefore
-    this.#heldUntil = notBefore
   }
 
   /** When the next request may pass (ms since epoch). */
   get nextAt(): number {
-    return Math.max(this.#nextAt, this.#heldUntil)
+    return this.#nextAt
   }
 
   /** Waits for this request's turn; rejects with the signal's reason when it is aborted. */
   async pass(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()
-    const turn = Math.max(this.#nextAt, this.#now() - (this.#burst - 1) * this.#intervalMs)
-    this.#nextAt = turn + this.#intervalMs
-    // Asked again after each wait: the host may have asked for a pause meanwhile.
+    let turn = this.#takeTurn()
     for (;;) {
-      const wait = Math.max(turn, this.#heldUntil) - this.#now()
+      // A turn within a pause that the host asked for meanwhile is lost; all at once after it would be no rate.
+      if (turn < this.#heldUntil) turn = this.#takeTurn()
+      const wait = turn - this.#now()
       if (wait <= 0) return
-      await sleep(wait, undefined, { signal })
+      await sleep(wait, undefined, { signal }).catch((error: unknown) => {
+        signal.throwIfAborted()
+        throw error
+      })
     }
   }
 
   /** Holds back every request that has not been let through yet. */
   holdUntil(moment: number): void {
     this.#heldUntil = Math.max(this.#heldUntil, moment)
+    this.#nextAt = Math.max(this.#nextAt, moment)
+  }
+
+  #takeTurn(): number {
+    const turn = Math.max(this.#nextAt, this.#now() - (this.#burst - 1) * this.#intervalMs)
+    this.#nextAt = turn + this.#intervalMs
+    return turn
   }
 }

@@ -1,6 +1,6 @@
 import { TID } from '@atproto/common-web'
 import { isValidRecordKey, isValidTid } from '@atproto/syntax'
-import { cidOfJson } from '../atproto/content.js'
+import { cidOfJson, isCid, textOfJson } from '../atproto/content.js'
 import { Failure } from '../atproto/outcome.js'
 import {
   describeCollections,
@@ -118,6 +118,8 @@ export async function* readByListRecords(
           continue
         }
         progress = { ...progress, rev }
+        // Whoever takes up the reading after the page held back must know that it is of this rev.
+        if (held) held = { ...held, progress: { ...held.progress, rev } }
       }
       if (page.records.length === 0) continue
       if (held) yield held
@@ -238,12 +240,16 @@ function checkPage(wish: Wish, collection: string, progress: Progress, listed: r
       }
     }
     lastRkey = rkey
-    if (cidOfJson(value) !== cid) {
+    const json = textOfJson(value)
+    if (json === null) throw new Failure('bad-response', `${uri}: the value is nested too deeply`)
+    if (cidOfJson(value, json) !== cid) {
+      if (!isCid(cid))
+        throw new Failure('bad-response', `${uri}: ${JSON.stringify(cid.slice(0, 80))} is not a CID`)
       if (wish.level !== 'none')
-        throw new Failure('cid-mismatch', `${uri}: the value does not have the CID ${cid.slice(0, 80)}`)
+        throw new Failure('cid-mismatch', `${uri}: the value does not have the CID ${cid}`)
       level = 'none'
     }
-    return { collection, rkey, cid, value: JSON.stringify(value) }
+    return { collection, rkey, cid, value: json }
   })
   const order = lastRkey === undefined ? {} : direction === undefined ? { lastRkey } : { lastRkey, direction }
   return { records, order, level }

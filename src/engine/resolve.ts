@@ -37,8 +37,10 @@ export async function resolveRepos(
   if (!claim || claim.nextRequestAt.getTime() - ctx.now() > SHORT_PAUSE_MS) return
   const gate = new Gate(ctx.config.network.directoryRpm, claim.nextRequestAt.getTime(), ctx.now)
   const resolver = new Resolver(ctx, claim, gate, signal)
+  const endsAt = ctx.now() + TURN_MS
   try {
-    await resolver.run(ctx.now() + TURN_MS)
+    await resolver.run(endsAt)
+    if (ctx.now() >= endsAt) await ctx.dispatch.wake('resolve', [directory])
   } finally {
     await deferHost(ctx.db, claim, new Date(gate.nextAt))
   }

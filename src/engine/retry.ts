@@ -10,7 +10,7 @@ export interface RetryPolicy {
 export const REPO_RETRY: RetryPolicy = { attempts: 5, firstDelayMs: 1_000, maxDelayMs: 5 * 60_000 }
 
 /** More patient than for a repo: without the listing the whole job fails. About 20 minutes on average. */
-export const LISTING_RETRY: RetryPolicy = { attempts: 12, firstDelayMs: 1_000, maxDelayMs: 5 * 60_000 }
+export const LISTING_RETRY: RetryPolicy = { attempts: 16, firstDelayMs: 1_000, maxDelayMs: 5 * 60_000 }
 
 /**
  * The wait before the next try: doubling, with full jitter, so that repos that failed together do not come back
