@@ -1,3 +1,4 @@
+import { isIP } from 'node:net'
 import { isValidDid } from '@atproto/syntax'
 import { didWebFromUrl } from './auth/did-document.js'
 
@@ -78,8 +79,8 @@ export function readConfig(env: Environment): Config {
       trustedProxies: read.integer('TRUST_PROXY', 0, 0, 10),
     },
     identity: {
-      did: read.dids('SERVICE_DID')[0] ?? read.didOf('PUBLIC_URL', publicUrl),
-      contact: read.text('CONTACT', '') || null,
+      did: read.did('SERVICE_DID') ?? read.didOf('PUBLIC_URL', publicUrl),
+      contact: read.headerText('CONTACT') || null,
     },
     database: {
       url: read.databaseUrl('DATABASE_URL'),
@@ -91,7 +92,7 @@ export function readConfig(env: Environment): Config {
       directoryUrl: read.origin('PLC_URL', allowPrivateNetwork) ?? 'https://plc.directory',
       handleResolverUrl: read.origin('HANDLE_RESOLVER_URL', allowPrivateNetwork),
       allowPrivateNetwork,
-      blockedHosts: read.list('BLOCKED_HOSTS').map((host) => host.toLowerCase()),
+      blockedHosts: read.hostnames('BLOCKED_HOSTS'),
       hostRpm: read.integer('HOST_MAX_RPM', 100, 1, 1_000_000),
       directoryRpm: read.integer('PLC_RPM', 1_500, 1, 1_000_000),
       hostConcurrency: read.integer('HOST_CONCURRENCY', 4, 1, 64),
@@ -144,7 +145,9 @@ export function describeConfig(config: Config): Record<string, string> {
 function withoutPassword(connection: string): string {
   const url = new URL(connection)
   if (url.password) url.password = '***'
-  if (url.searchParams.has('password')) url.searchParams.set('password', '***')
+  for (const name of new Set(url.searchParams.keys())) {
+    if (/pass/i.test(name)) url.searchParams.set(name, '***')
+  }
   return url.href
 }
 
@@ -170,6 +173,27 @@ class Reader {
       .split(',')
       .map((part) => part.trim())
       .filter((part) => part !== '')
+  }
+
+  /** Text that goes into a request header. */
+  headerText(name: string): string {
+    const text = this.text(name, '')
+    return /^[\x20-\x7e]*$/.test(text) ? text : this.#refuse(name, text, 'plain ASCII text on one line', '')
+  }
+
+  /** Names of hosts in lower case, perhaps with a wildcard in front. */
+  hostnames(name: string): string[] {
+    return this.list(name).map((text) => {
+      const hostname = text.toLowerCase().replace(/^\*\./, '')
+      const isName = /^[^\s/\\@?#:*]+$/.test(hostname) && URL.canParse(`https://${hostname}`)
+      if (isName || isIP(hostname.replace(/^\[|\]$/g, '')) !== 0) return text.toLowerCase()
+      return this.#refuse(
+        name,
+        text,
+        'a host name such as pds.example or *.example (no scheme, port or path)',
+        '',
+      )
+    })
   }
 
   integer(name: string, fallback: number, min: number, max: number): number {
@@ -200,6 +224,11 @@ class Reader {
     return dids
   }
 
+  did(name: string): string | null {
+    const [did, ...more] = this.dids(name)
+    return more.length > 0 ? this.#refuse(name, this.text(name, ''), 'a single DID', null) : (did ?? null)
+  }
+
   /** The did:web of our own address. */
   didOf(name: string, url: string): string {
     // An unusable URL has its problem already.
@@ -217,7 +246,8 @@ class Reader {
   }
 
   origin(name: string, allowHttp: boolean): string | null {
-    return this.origins(name, [], allowHttp)[0] ?? null
+    const [origin, ...more] = this.origins(name, [], allowHttp)
+    return more.length > 0 ? this.#refuse(name, this.text(name, ''), 'a single origin', '') : (origin ?? null)
   }
 
   origins(name: string, fallback: readonly string[], allowHttp: boolean): string[] {
@@ -225,8 +255,8 @@ class Reader {
     const origins = given.map((text) => {
       const url = URL.canParse(text) ? new URL(text) : null
       const schemes = allowHttp ? ['https:', 'http:'] : ['https:']
-      const bare = url && url.pathname === '/' && url.search === '' && url.hash === '' && url.username === ''
-      if (url && bare && schemes.includes(url.protocol)) return url.origin
+      const bare = url && url.href === `${url.origin}/`
+      if (bare && schemes.includes(url.protocol)) return url.origin
       const wanted = `an ${allowHttp ? 'http(s)' : 'https'} origin such as https://relay.example (no path)`
       return this.#refuse(name, text, wanted, '')
     })
@@ -236,7 +266,8 @@ class Reader {
   databaseUrl(name: string): string | null {
     const text = this.text(name, '')
     if (text === '') return null
-    if (URL.canParse(text) && ['postgres:', 'postgresql:'].includes(new URL(text).protocol)) return text
+    // What stands in no place of its own might be part of a password, and would be printed.
+    if (/^postgres(ql)?:\/\/[^#]*$/i.test(text) && URL.canParse(text)) return text
     // The value is not repeated: it may hold a password.
     this.#problems.push(
       `${name} is not a connection string of the form postgres://user:password@host:port/database`,
@@ -245,7 +276,8 @@ class Reader {
   }
 
   #refuse<T>(name: string, value: string, wanted: string, fallback: T): T {
-    this.#problems.push(`${name} is ${JSON.stringify(value)}, but must be ${wanted}`)
+    const shown = JSON.stringify(value.replace(/\/\/.*@/s, '//***@'))
+    this.#problems.push(`${name} is ${shown}, but must be ${wanted}`)
     return fallback
   }
 }

@@ -1,6 +1,6 @@
 import type { Server } from 'node:http'
 import type { LookupFunction } from 'node:net'
-import { createHttpClient, type HttpClient } from './atproto/http.js'
+import { createHttpClient, type HttpClient, type HttpTuning } from './atproto/http.js'
 import { Identities } from './atproto/identity.js'
 import { Closers } from './closers.js'
 import type { Config } from './config.js'
@@ -17,6 +17,8 @@ export interface Overrides {
   readonly now?: () => number
   readonly random?: () => number
   readonly lookup?: LookupFunction
+  /** Shorter limits: the real ones take half a minute to show. */
+  readonly http?: Partial<HttpTuning>
   readonly retry?: EngineOptions['retry']
 }
 
@@ -63,12 +65,15 @@ async function open(
   const { now = Date.now, random = Math.random } = overrides
   const tell = createTell(logger)
   const store = opened.use(await openConfiguredStore(config, tell))
-  const http = createHttpClient({
-    userAgent: userAgent(config),
-    allowPrivateNetwork: config.network.allowPrivateNetwork,
-    blockedHosts: new Set(config.network.blockedHosts),
-    ...(overrides.lookup && { lookup: overrides.lookup }),
-  })
+  const http = createHttpClient(
+    {
+      userAgent: userAgent(config),
+      allowPrivateNetwork: config.network.allowPrivateNetwork,
+      blockedHosts: new Set(config.network.blockedHosts),
+      ...(overrides.lookup && { lookup: overrides.lookup }),
+    },
+    overrides.http,
+  )
   opened.add(() => http.close())
   const cache = new PostgresDidCache(store.db, now)
   const identitiesWith = (beforeRequest?: () => Promise<void>) =>

@@ -1,4 +1,4 @@
-import { InternalServerError, XRPCError } from '@atproto/xrpc-server'
+import { InternalServerError, ResponseType, XRPCError } from '@atproto/xrpc-server'
 import { type ErrorCode, RequestError } from '../errors.js'
 
 /** The status of each refusal that is not a plain 400. */
@@ -12,7 +12,15 @@ export function toXrpcError(error: unknown): XRPCError {
   if (error instanceof RequestError) {
     return new XRPCError(STATUSES[error.code] ?? 400, error.message, error.code, { cause: error })
   }
-  const parsed = XRPCError.fromError(error)
+  const parsed = withXrpcName(XRPCError.fromError(error))
   if (parsed.statusCode < 500 || parsed.statusCode === 501 || parsed.statusCode === 503) return parsed
   return new InternalServerError(undefined, undefined, { cause: error })
+}
+
+/** The body parser's errors bear the names of its own classes, which mean nothing to a caller. */
+function withXrpcName(error: XRPCError): XRPCError {
+  const { cause, statusCode } = error
+  const fromParser = cause instanceof Error && 'expose' in cause && 'statusCode' in cause
+  if (!fromParser) return error
+  return new XRPCError(statusCode, error.message, ResponseType[statusCode] ?? 'InvalidRequest', { cause })
 }

@@ -4,6 +4,9 @@ const UNSTATED_MS = 60_000
 /** No header makes us wait longer than this; it is asked again then. */
 const LONGEST_MS = 15 * 60_000
 
+/** A date of RFC 9110 §5.6.7, in one of the two forms that say their time zone. */
+const HTTP_DATE = /^(mon|tue|wed|thu|fri|sat|sun)[a-z]*, .{9,12} \d\d:\d\d:\d\d gmt$/i
+
 type HeaderReader = (name: string) => string | undefined
 
 /**
@@ -22,7 +25,8 @@ export function cooldownUntil(header: HeaderReader, now: number, random: number)
 function retryAfter(text: string | undefined, now: number): number | null {
   if (text === undefined) return null
   if (/^\d{1,9}$/.test(text.trim())) return Number(text) * 1000
-  const date = Date.parse(text)
+  // The parser takes many things for a date ("-1" is a day in 2001), so only what looks like one is given to it.
+  const date = HTTP_DATE.test(text.trim()) ? Date.parse(text) : Number.NaN
   return Number.isNaN(date) ? null : date - now
 }
 

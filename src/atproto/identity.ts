@@ -1,10 +1,21 @@
 import { type DidDocument, getHandle, getPdsEndpoint } from '@atproto/common-web'
-import { type DidCache, DidNotFoundError, DidResolver, HandleResolver } from '@atproto/identity'
+import {
+  type DidCache,
+  DidNotFoundError,
+  DidResolver,
+  getKey,
+  HandleResolver,
+  PoorlyFormattedDidDocumentError,
+  PoorlyFormattedDidError,
+  UnsupportedDidMethodError,
+  UnsupportedDidWebPathError,
+} from '@atproto/identity'
 import { isValidDid, isValidHandle } from '@atproto/syntax'
 import { cooldownUntil } from './cooldown.js'
 import { normalizeHost } from './host.js'
 import { type HttpClient, HttpFailure } from './http.js'
 import { Failure, RateLimited, Unavailable } from './outcome.js'
+import { readAnswer } from './xrpc.js'
 
 /** Where an account lives, by its DID document. */
 export interface Located {
@@ -51,7 +62,7 @@ export class Identities {
    * An account's PDS.
    * @param fresh ask the directory even if a document is at hand
    * @throws Failure `did-not-found`, `did-invalid`, `directory-unavailable` or a transport class; Unavailable
-   *   for a tombstone; RateLimited
+   *   for a tombstone; RateLimited; what the cache or `beforeRequest` threw, as it is
    */
   async locate(did: string, fresh: boolean): Promise<Located> {
     return locatedIn(did, await this.#document(did, fresh), this.#options)
@@ -62,16 +73,15 @@ export class Identities {
    * @throws as `locate`; Failure `did-invalid` when the document has no `#atproto` key
    */
   async signingKey(did: string, fresh: boolean): Promise<string> {
-    try {
-      return await this.#dids.resolveAtprotoKey(did, fresh)
-    } catch (error) {
-      throw this.#classed(did, error)
-    }
+    const key = keyIn(await this.#document(did, fresh))
+    if (key === undefined) throw new Failure('did-invalid', `${did}: the document has no usable #atproto key`)
+    return key
   }
 
   /**
    * The DID a handle stands for, if the DID's document names the handle too.
    * @returns null when the handle does not resolve or the two do not agree
+   * @throws as `locate`; Failure `directory-unavailable` when the handle resolver gives no answer
    */
   async resolveHandle(handle: string): Promise<string | null> {
     const did = this.#options.handleResolverUrl
@@ -91,18 +101,20 @@ export class Identities {
   }
 
   async #askForHandle(service: string, handle: string): Promise<string | null> {
+    const { http, now, random } = this.#options
     const url = new URL('/xrpc/com.atproto.identity.resolveHandle', service)
     url.searchParams.set('handle', handle)
-    const response = await this.#options.http.get({
-      url,
-      maxBytes: HANDLE_ANSWER_BYTES_MAX,
-      timeoutMs: TIMEOUT_MS,
-    })
-    if (response.status >= 500)
-      throw new Failure('directory-unavailable', `the handle resolver answered ${response.status}`)
-    if (response.status !== 200) return null
-    const { did } = JSON.parse(response.body.toString('utf8')) as { did?: unknown }
-    return typeof did === 'string' ? did : null
+    try {
+      const response = await http.get({ url, maxBytes: HANDLE_ANSWER_BYTES_MAX, timeoutMs: TIMEOUT_MS })
+      const answer = readAnswer(response, now(), random())
+      // 400 is how a resolver says that there is no such handle; anything else is not about the handle.
+      if (!answer.ok && answer.status !== 400) throw new Failure('host-error', `answered ${answer.status}`)
+      const { did } = answer.ok ? (answer.body as { did?: unknown }) : { did: null }
+      return typeof did === 'string' ? did : null
+    } catch (error) {
+      if (!(error instanceof Failure || error instanceof HttpFailure)) throw error
+      throw new Failure('directory-unavailable', `the handle resolver: ${error.message}`, { cause: error })
+    }
   }
 
   /**
@@ -123,14 +135,17 @@ export class Identities {
     return response
   }
 
-  #classed(did: string, error: unknown): Error {
-    if (error instanceof Unavailable || error instanceof RateLimited) return error
+  /** What an error means for the account; the error itself where it means nothing: an abort, a lost database. */
+  #classed(did: string, error: unknown): unknown {
     const message = `${did}: ${error instanceof Error ? error.message : String(error)}`
     if (error instanceof DidNotFoundError) return new Failure('did-not-found', message)
+    if (error instanceof PoorlyFormattedDidDocumentError)
+      return new Failure('did-invalid', `${did}: the document is malformed or names another account`)
+    const plc = did.startsWith('did:plc:')
+    if (isAboutDid(error, plc)) return new Failure('did-invalid', message, { cause: error })
     const transport = transportFailure(error)
-    if (transport === null) return new Failure('did-invalid', message, { cause: error })
-    const failure = did.startsWith('did:plc:') ? 'directory-unavailable' : transport
-    return new Failure(failure, message, { cause: error })
+    if (transport === null) return error
+    return new Failure(plc ? 'directory-unavailable' : transport, message, { cause: error })
   }
 }
 
@@ -148,16 +163,41 @@ export function locatedIn(
   return { did, handle: handleOf(document), origin }
 }
 
+/** The did:key a document names for `#atproto`; undefined when it names none or one of an unknown kind. */
+function keyIn(document: DidDocument): string | undefined {
+  try {
+    return getKey(document)
+  } catch {
+    return undefined
+  }
+}
+
 /** The handle a document claims, if it is one. */
 export function handleOf(document: DidDocument): string | null {
   const handle = getHandle(document)?.toLowerCase()
   return handle !== undefined && isValidHandle(handle) ? handle : null
 }
 
-/** The class of a failure to get an answer at all; null if there was one and it is no good. */
+/**
+ * Whether an error is a definite answer: this DID, or the document it leads to, is no good.
+ * @param plc the answer is the directory's, whose every document is JSON: what is not is somebody else's page
+ */
+function isAboutDid(error: unknown, plc: boolean): boolean {
+  if (error instanceof PoorlyFormattedDidError || error instanceof UnsupportedDidMethodError) return true
+  if (error instanceof UnsupportedDidWebPathError || error instanceof URIError) return true
+  // A document so deeply nested that it cannot be kept.
+  if (error instanceof RangeError) return true
+  if (error instanceof SyntaxError) return !plc
+  if (!(error instanceof Error)) return false
+  const { code, status } = error as { code?: unknown; status?: unknown }
+  return code === 'ERR_INVALID_URL' || status === 400
+}
+
+/** The class of a failure to get an answer at all; null if it is none. */
 function transportFailure(error: unknown): 'timeout' | 'host-error' | HttpFailure['failure'] | null {
   if (error instanceof HttpFailure) return error.failure
   if (error instanceof Failure && error.failure === 'host-error') return 'host-error'
+  if (error instanceof SyntaxError || (error instanceof Error && 'status' in error)) return 'host-error'
   if (error instanceof DOMException && error.name === 'TimeoutError') return 'timeout'
   if (error instanceof Error && error.cause !== undefined && error.cause !== error)
     return transportFailure(error.cause)

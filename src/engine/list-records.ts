@@ -118,11 +118,10 @@ export async function* readByListRecords(
           continue
         }
         progress = { ...progress, rev }
-        // Whoever takes up the reading after the page held back must know that it is of this rev.
-        if (held) held = { ...held, progress: { ...held.progress, rev } }
       }
       if (page.records.length === 0) continue
-      if (held) yield held
+      // The rev may have become known only after the page held back: whoever goes on from there needs it.
+      if (held) yield { ...held, progress: { ...held.progress, rev: progress.rev } }
       held = { kind: 'page', records: page.records, progress }
     }
     if (progress.rev === null || (await getLatestCommit(query, wish.did)).rev === progress.rev) {

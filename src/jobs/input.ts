@@ -38,6 +38,8 @@ export interface CheckedInput {
 
 /** @throws RequestError that names everything wrong with the first bad field */
 export function checkInput(input: JobInput): CheckedInput {
+  // The lexicon's check lets a list through, and a list has none of the fields.
+  if (Array.isArray(input)) throw new RequestError('InvalidRequest', 'The input is a list; it must be an object')
   const collections = checkCollections(input.collections)
   const repos = checkRepos(input.repos)
   assertScope(collections, repos)
@@ -52,8 +54,8 @@ export function checkInput(input: JobInput): CheckedInput {
       'MethodNotOffered',
     ),
     level: choose('level', input.level ?? 'content', LEVELS, OFFERED_LEVELS, 'LevelNotOffered'),
-    clientToken: input.clientToken ?? null,
-    name: input.name ?? null,
+    clientToken: checkText('clientToken', input.clientToken),
+    name: checkText('name', input.name),
   }
 }
 
@@ -79,7 +81,7 @@ function checkCollections(collections: readonly string[] | undefined): readonly 
 function checkRepos(repos: readonly string[] | undefined): readonly string[] | null {
   if (repos === undefined) return null
   assertCount('repos', repos, REPOS_MAX, 'every repo')
-  const unique = [...new Set(repos.map((repo) => (repo.startsWith('did:') ? repo : repo.toLowerCase())))]
+  const unique = [...new Set(repos.map((repo) => (isValidHandle(repo) ? repo.toLowerCase() : repo)))]
   const problems = unique.flatMap((repo) => {
     const problem = repoProblem(repo)
     return problem ? [`${quoted(repo)} ${problem}`] : []
@@ -94,6 +96,13 @@ function repoProblem(repo: string): string | null {
   return /^did:(plc|web):/.test(repo)
     ? null
     : 'has a DID method that atproto does not use (did:plc and did:web)'
+}
+
+/** Text of the caller's own must come back as it was given: the database takes no NUL, UTF-8 no lone surrogate. */
+function checkText(field: string, text: string | undefined): string | null {
+  if (text === undefined) return null
+  if (text.isWellFormed() && !text.includes('\u0000')) return text
+  throw new RequestError('InvalidRequest', `${field} holds a character that cannot be stored`)
 }
 
 function assertScope(collections: readonly string[] | null, repos: readonly string[] | null): void {

@@ -23,7 +23,7 @@ export function patternProblem(pattern: string): string | null {
   const prefix = pattern.slice(0, -2)
   if (prefix.split('.').length < 2) return 'a prefix needs at least two segments before ".*"'
   // The shortest collection below it decides whether the segments are well formed.
-  return isValidNsid(`${prefix}.example.record`) ? null : 'the segments before ".*" are not those of an NSID'
+  return isValidNsid(`${prefix}.x`) ? null : 'the segments before ".*" are not those of an NSID'
 }
 
 /** The collections, of those a repo has, that a job wants; null stands for every collection. */

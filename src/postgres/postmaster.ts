@@ -58,18 +58,28 @@ export function isPostmasterOf(
 }
 
 /**
- * The live postmaster of a cluster. A `postmaster.pid` that names a process which is none is removed, because
- * Postgres, who sees only that the id is in use, would refuse to start.
+ * The live postmaster of a cluster. A `postmaster.pid` whose process is none, but whose id is in use, by another
+ * process or by a zombie, is removed: Postgres, who sees only the id, would refuse to start. What keeps two
+ * servers apart then is the shared memory, which Postgres finds by the cluster's inode.
  */
 export async function findPostmaster(cluster: string, clusterName: string): Promise<Postmaster | undefined> {
   const path = join(cluster, 'postmaster.pid')
   const file = parsePostmasterFile((await readIfExists(path)) ?? '')
   if (file === undefined) return undefined
   const found = await findProcess(file.pid)
-  if (found === undefined) return undefined
-  if (isPostmasterOf(found.arguments, cluster, clusterName)) return { ...file, identity: found }
-  await rm(path, { force: true })
+  if (found !== undefined && isPostmasterOf(found.arguments, cluster, clusterName))
+    return { ...file, identity: found }
+  if (isIdInUse(file.pid)) await rm(path, { force: true })
   return undefined
+}
+
+function isIdInUse(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return systemErrorCode(error) !== 'ESRCH'
+  }
 }
 
 /**

@@ -79,12 +79,26 @@ held as materialized (
   order by host.id
   for share of host
 ),
-live as materialized (select step.* from step join held on held.id = step.host and held.epoch = step.epoch),
-stored as (
-  insert into record (repo, collection, rkey, level, cid, rev, value)
-  select live.repo, r.collection, r.rkey, live.level::proof_level, r.cid, live.rev, r.value::json
+live as materialized (
+  select step.* from step join held on held.id = step.host and held.epoch = step.epoch
+  where exists (
+    select 1 from job_repo r
+    where r.job = step.job and r.did = step.did and r.status in ('waiting', 'resolved', 'fetching')
+  )
+),
+-- Two jobs may read one repo at two hosts: of two rows for a key the stronger one stays, and batches that hold
+-- the same keys lock them in one order.
+wanted as (
+  select distinct on (live.repo, r.collection, r.rkey collate "C")
+    live.repo, r.collection, r.rkey, live.level::proof_level, r.cid, live.rev, r.value
   from unnest($23::int[], $24::int[], $25::text[], $26::text[], $27::text[]) as r (n, collection, rkey, cid, value)
   join live on live.n = r.n
+  order by live.repo, r.collection, r.rkey collate "C",
+    live.level::proof_level desc, live.rev collate "C" desc nulls last, live.n desc
+),
+stored as (
+  insert into record (repo, collection, rkey, level, cid, rev, value)
+  select repo, collection, rkey, level, cid, rev, value::json from wanted
   on conflict (repo, collection, rkey) do update
     set cid = excluded.cid, rev = excluded.rev, level = excluded.level, value = excluded.value
     where (record.cid is distinct from excluded.cid or excluded.level > record.level)
@@ -114,7 +128,9 @@ changed as (
       seq = locked.seq + live.n
   from live join locked on locked.job = live.job
   where r.job = live.job and r.did = live.did and r.status in ('waiting', 'resolved', 'fetching')
-  returning live.n, r.job, r.status, r.failure, live.first_resolved, live.records_added
+  -- All that a receipt needs, too: joining live again would compare every step with every other one.
+  returning live.n, r.job, r.status, r.failure, r.method, r.records, live.first_resolved, live.records_added,
+            live.repo, live.host, live.level, live.rev, live.scope, live.data_cid, live.counts
 ),
 counted as (
   update job_progress p
@@ -142,12 +158,11 @@ failures as (
 ),
 receipts as (
   insert into receipt (repo, scope, records, level, method, host, rev, data_cid, counts, completed_at)
-  select distinct on (live.repo, live.scope)
-    live.repo, live.scope, live.records, live.level::proof_level, live.method::fetch_method, live.host,
-    live.rev, live.data_cid, live.counts::jsonb, now()
-  from changed join live on live.n = changed.n
-  where changed.status = 'completed'
-  order by live.repo, live.scope, live.n desc
+  select distinct on (repo, scope)
+    repo, scope, records, level::proof_level, method, host, rev, data_cid, counts::jsonb, now()
+  from changed
+  where status = 'completed'
+  order by repo, scope, level::proof_level desc, rev collate "C" desc nulls last, n desc
   on conflict (repo, scope) do update
     set records = excluded.records, level = excluded.level, method = excluded.method, host = excluded.host,
         rev = excluded.rev, data_cid = excluded.data_cid, counts = excluded.counts,
@@ -239,7 +254,8 @@ export class StepBatch {
 /**
  * Removes the records of a repo that a complete reading did not contain, and leaves tombstones. Part of the
  * transaction that completes the repo; `kept` are the keys the reading found. Signed rows stay: an unsigned
- * reading proves nothing against them.
+ * reading proves nothing against them. Rows with a rev stay unless the reading has one that is as new.
+ * @returns how many records were removed
  */
 export async function entombMissing(
   client: pg.ClientBase,
@@ -250,14 +266,15 @@ export async function entombMissing(
     kept: { collections: number[]; rkeys: TextArray }
   },
 ): Promise<number> {
-  const { rowCount } = await client.query(
-    `update record set cid = null, value = null, rev = coalesce($3, record.rev)
-     where repo = $1 and collection = any($2::int[]) and cid is not null and level < 'signed'
-       and (rev is null or $3::text is null or rev <= $3)
-       and not exists (
-         select 1 from unnest($4::int[], $5::text[]) as kept (collection, rkey)
-         where kept.collection = record.collection and kept.rkey = record.rkey collate "C"
-       )`,
+  // A set difference, because it takes the time of a sort at worst. An anti-join takes the square of the keys
+  // when the planner expects few rows, as it does for a repo that is larger than the others.
+  const gone = await client.query<{ collection: number; rkeys: string[] }>(
+    `select collection, array_agg(rkey order by rkey) as rkeys from (
+       select collection, rkey from record where repo = $1 and collection = any($2::int[]) and ${REMOVABLE}
+       except
+       select kept.collection, kept.rkey collate "C" from unnest($4::int[], $5::text[]) as kept (collection, rkey)
+     ) gone
+     group by collection order by collection`,
     [
       missing.repo,
       missing.collections,
@@ -266,8 +283,20 @@ export async function entombMissing(
       missing.kept.rkeys.toParameter(),
     ],
   )
-  return rowCount ?? 0
+  let removed = 0
+  for (const { collection, rkeys } of gone.rows) {
+    const { rowCount } = await client.query(
+      `update record set cid = null, value = null, rev = coalesce($3, rev)
+       where repo = $1 and collection = $2 and rkey = any($4::text[]) and ${REMOVABLE}`,
+      [missing.repo, collection, missing.rev, textArray(rkeys)],
+    )
+    removed += rowCount ?? 0
+  }
+  return removed
 }
+
+/** What a reading without signatures at rev $3 may remove. */
+const REMOVABLE = `cid is not null and level < 'signed' and (rev is null or rev <= $3)`
 
 /** Text a text column takes: without NUL, and short enough for a row that lists failures. */
 function printable(message: string): string {

@@ -1,6 +1,7 @@
 import { chmod, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/postgres/embedded.js'
 import { findProcess } from '../../src/postgres/processes.js'
@@ -10,8 +11,16 @@ const scratch = new Scratch()
 const handles: EmbeddedPostgres[] = []
 let dataDirectory: string
 
+/** What happened since the last start. */
+let events: string[] = []
+
 async function start(settings: Record<string, string | number> = {}): Promise<EmbeddedPostgres> {
-  const postgres = await startEmbeddedPostgres({ dataDirectory, settings })
+  events = []
+  const postgres = await startEmbeddedPostgres({
+    dataDirectory,
+    settings,
+    log: (event) => events.push(event),
+  })
   handles.push(postgres)
   return postgres
 }
@@ -113,6 +122,20 @@ describe('the embedded Postgres', () => {
     expect(await query(url, 'select count(*)::int as count from committed')).toEqual([{ count: 5100 }])
   })
 
+  it('waits for what a killed server left running', async () => {
+    const killed = await start()
+    const busy = `do $$ begin while clock_timestamp() < now() + interval '2 s' loop end loop; end $$`
+    const ended = query(killed.url, busy).catch((error) => error)
+    const isBusy = `select from pg_stat_activity where state = 'active' and query like 'do %'`
+    while ((await query(killed.url, isBusy)).length === 0) await sleep(10)
+    await killHard(await serverPid(dataDirectory))
+    const { url } = await start()
+    expect(events).toEqual(['postgres.start-retried', 'postgres.started'])
+    expect(await query(url, 'select n from kept')).toEqual([{ n: 7 }])
+    await ended
+    await killed.release()
+  })
+
   it('starts a new server for a process whose old one was killed, and stops it in the end', async () => {
     const killed = await start()
     await killHard(await serverPid(dataDirectory))
@@ -159,7 +182,9 @@ describe('the embedded Postgres', () => {
   })
 
   it('closes a password file that was left open to others', async () => {
-    await chmod(join(dataDirectory, 'password'), 0o644).catch(() => {})
+    const before = await start()
+    await before.release()
+    await chmod(join(dataDirectory, 'password'), 0o644)
     const { url } = await start()
     expect((await stat(join(dataDirectory, 'password'))).mode & 0o777).toBe(0o600)
     expect(await query(url, 'select n from kept')).toEqual([{ n: 7 }])

@@ -86,6 +86,8 @@ describe('the embedded Postgres of any installation', () => {
     const manifest = join(app.packageDirectory, 'package.json')
     const version = { version: `test.${process.pid}` }
     await writeFile(manifest, JSON.stringify({ ...JSON.parse(await readFile(manifest, 'utf8')), ...version }))
+    // As an installation under a strict umask is.
+    await chmod(join(app.packageDirectory, 'native/bin'), 0o700)
     const dataDirectory = join(home, 'app/.aquifer/postgres')
     await mkdir(dataDirectory, { recursive: true, mode: 0o700 })
     const holder = scratch.hold(app, dataDirectory)

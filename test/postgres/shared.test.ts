@@ -71,6 +71,22 @@ describe('processes that share an embedded Postgres', () => {
     await next.release()
   })
 
+  it('do not wait for a killed server that its parent leaves a zombie', async () => {
+    const stuck = hold()
+    const { url } = await stuck.started
+    stuck.child.kill('SIGSTOP')
+    const pid = await serverPid(dataDirectory)
+    await killHard(pid)
+    expect(process.kill(pid, 0)).toBe(true)
+    const next = hold()
+    const again = await next.started
+    expect(again.adopted).toBe(false)
+    expect(again.url).toBe(url)
+    await stuck.kill('SIGKILL')
+    await next.release()
+    expect(await isListening(url)).toBe(false)
+  })
+
   it('never have the server stopped under them by one that leaves', async () => {
     let leaving = hold()
     await leaving.started

@@ -112,6 +112,9 @@ export class Holder {
     promise.catch(() => {})
     createInterface({ input: child.stdout! }).on('line', (line) => {
       const message = JSON.parse(line)
+      if (message.event === 'postgres.system-binaries') {
+        reject(new Error(`it fell back to other binaries than those under test: ${line}`))
+      }
       if (message.event !== undefined) this.events.push(message)
       else if (message.error !== undefined) reject(new Error(message.error))
       else if (message.url !== undefined) resolve(message)

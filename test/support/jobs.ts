@@ -1,4 +1,8 @@
-import type { JobView, RecordView, RepoView } from '../../codegen/client/types/network/example/backfill/defs.js'
+import type {
+  JobView,
+  RecordView,
+  RepoView,
+} from '../../codegen/client/types/network/example/backfill/defs.js'
 import type { QueryParams as RecordParams } from '../../codegen/client/types/network/example/backfill/listRecords.js'
 import type { Backfill } from './service.js'
 import { eventually } from './wait.js'

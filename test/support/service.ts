@@ -14,7 +14,7 @@ export const QUICK_RETRY: Overrides['retry'] = {
 }
 
 export interface TestServiceOptions {
-  readonly network: Network
+  readonly network: Pick<Network, 'environment'>
   /** One of its own when absent. Pass one to start again on the same rows. */
   readonly database?: TestDatabase
   readonly environment?: Readonly<Record<string, string>>
@@ -78,4 +78,3 @@ function clientOf(url: string, serviceDid: string, caller: Caller): Backfill {
   })
   return client.network.example.backfill
 }
-

@@ -13,7 +13,8 @@ export async function eventually<T>(
   for (;;) {
     const value = await look()
     if (isSo(value)) return value
-    if (Date.now() > endsAt) throw new Error(`not so after ${timeoutMs} ms: ${JSON.stringify(value)?.slice(0, 2000)}`)
+    if (Date.now() > endsAt)
+      throw new Error(`not so after ${timeoutMs} ms: ${JSON.stringify(value)?.slice(0, 2000)}`)
     await sleep(25)
   }
 }

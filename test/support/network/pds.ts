@@ -52,6 +52,11 @@ export class TestPds implements AsyncDisposable {
     this.agent = new AtpAgent({ service: options.url })
   }
 
+  /** Holds everything it stores; removed with it. */
+  get dataDirectory(): string {
+    return this.#setup.directory
+  }
+
   get running(): boolean {
     return this.#pds !== null
   }

@@ -1,0 +1,328 @@
+import { isValidTid } from '@atproto/syntax'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { InputSchema } from '../../codegen/client/types/network/example/backfill/createJob.js'
+import { collectRepos } from '../support/jobs.js'
+import { type Account, createAccounts } from '../support/network/accounts.js'
+import { type Network, startNetwork } from '../support/network/network.js'
+import { startTestService, type TestService } from '../support/service.js'
+import { callRaw, invalidRequest, newcomer, refusal, refusedWith } from './support.js'
+
+const STATUS = 'network.example.status'
+const LIKE = 'network.example.graph.like'
+const DID = 'did:plc:ewvi7nxzyoun6zhxrhs64oiz'
+
+let network: Network
+let service: TestService
+let ada: Account
+let ben: Account
+
+beforeAll(async () => {
+  network = await startNetwork({ pdsCount: 1 })
+  ;[ada, ben] = (await createAccounts(network.pdses[0]!, ['ada-1', 'ben-1'])) as [Account, Account]
+  // Nobody works on the jobs, so they stay as they were made.
+  service = await startTestService({ network, engine: false })
+})
+
+afterAll(async () => {
+  await service?.[Symbol.asyncDispose]()
+  await network?.[Symbol.asyncDispose]()
+})
+
+/** `count` names that differ in their last segment. */
+const many = (count: number, name: (index: number) => string) =>
+  Array.from({ length: count }, (_, index) => name(index))
+
+describe('a job', () => {
+  test('for what the relays list', async () => {
+    const { caller, backfill } = await newcomer(network, service)
+    const before = Date.now()
+    const { data: job } = await backfill.createJob({ collections: [LIKE, STATUS], name: 'all likes' })
+    expect(job).toEqual({
+      id: expect.toSatisfy(isValidTid),
+      caller: caller.did,
+      name: 'all likes',
+      collections: [LIKE, STATUS],
+      method: 'auto',
+      level: 'content',
+      status: 'running',
+      stage: 'pending',
+      discoveryComplete: false,
+      totalRepos: 0,
+      resolvedRepos: 0,
+      processedRepos: 0,
+      completedRepos: 0,
+      unavailableRepos: 0,
+      failedRepos: 0,
+      totalRecords: 0,
+      failures: [],
+      createdAt: expect.any(String),
+    })
+    expect(Date.parse(job.createdAt)).toBeGreaterThanOrEqual(before)
+    expect(Date.parse(job.createdAt)).toBeLessThanOrEqual(Date.now())
+    expect((await backfill.getJobStatus({ job: job.id })).data).toEqual(job)
+  })
+
+  test('for repos by DID and by handle, in any case of letters', async () => {
+    const { backfill } = await newcomer(network, service)
+    const repos = [ada.did, ben.handle.toUpperCase()]
+    const { data: job } = await backfill.createJob({ collections: [STATUS], repos })
+    expect(job).toMatchObject({ repoCount: 2, totalRepos: 2, discoveryComplete: true })
+    const listed = await collectRepos(backfill, job.id)
+    expect(listed.map(({ did }) => did)).toEqual([ada.did, ben.did].sort())
+  })
+
+  test('for every collection of a repo, and for a prefix of them', async () => {
+    const { backfill } = await newcomer(network, service)
+    const { data: whole } = await backfill.createJob({ repos: [ada.did] })
+    expect(whole).not.toHaveProperty('collections')
+    const collections = ['network.example.graph.*', STATUS]
+    const { data: part } = await backfill.createJob({ repos: [ada.did], collections })
+    expect(part.collections).toEqual(collections)
+  })
+
+  test('with the method and the level asked for', async () => {
+    const { backfill } = await newcomer(network, service)
+    const input = { collections: [STATUS], method: 'list-records', level: 'none' }
+    expect((await backfill.createJob(input)).data).toMatchObject({ method: 'list-records', level: 'none' })
+  })
+
+  test('takes an entry once, however often it is named', async () => {
+    const { backfill } = await newcomer(network, service)
+    const { data: job } = await backfill.createJob({
+      collections: [STATUS, LIKE, STATUS],
+      repos: [ada.did, ada.handle, ada.handle.toUpperCase(), ada.did, ben.did],
+    })
+    expect(job).toMatchObject({ collections: [STATUS, LIKE], repoCount: 2, totalRepos: 2 })
+  })
+
+  test('takes as many collections and repos as the service says', async () => {
+    const { backfill } = await newcomer(network, service)
+    const { limits } = (await backfill.describeService()).data
+    const { data: job } = await backfill.createJob({
+      collections: many(limits.maxCollections, (index) => `network.example.c${index}`),
+      repos: many(limits.maxRepos, (index) => `did:web:host${index}.example`),
+    })
+    expect(job).toMatchObject({ repoCount: 1_000, totalRepos: 1_000 })
+    expect(job.collections).toHaveLength(100)
+  })
+
+  test('ignores fields that it does not know', async () => {
+    const { backfill } = await newcomer(network, service)
+    const input = { collections: [STATUS], caller: ada.did, id: '3l3qo2vuowo2b', status: 'completed', x: { y: 1 } }
+    const { data: job } = await backfill.createJob(input)
+    expect(job).toMatchObject({ status: 'running', collections: [STATUS] })
+    expect(job.caller).not.toBe(ada.did)
+    expect(job).not.toHaveProperty('x')
+  })
+
+  test('may have a name of 128 characters as people count them', async () => {
+    const { backfill } = await newcomer(network, service)
+    const name = 'é'.repeat(100) + '🏳️‍🌈'.repeat(28)
+    expect((await backfill.createJob({ collections: [STATUS], name })).data.name).toBe(name)
+  })
+})
+
+describe('what is refused', () => {
+  /** What is wrong, the input, the error and what its message must hold. */
+  const cases: [string, unknown, ReturnType<typeof refusedWith>][] = [
+    ['nothing', {}, refusedWith('ScopeTooBroad', 'collections', 'repos')],
+    ['a prefix without repos', { collections: [STATUS, 'a.b.*'] }, refusedWith('ScopeTooBroad', 'a.b.*')],
+    [
+      'bad collections, each by name',
+      { collections: ['status', STATUS, 'a.b', 'network.example.-x', ''], repos: [DID] },
+      refusedWith('InvalidCollection', 'collections', '"status"', '"a.b"', '"network.example.-x"', '""'),
+    ],
+    [
+      'bad prefixes, each by name',
+      { collections: ['app.*', '*', 'app.bsky.gr*', 'a.*.b', 'a.b.*.*', '.*', 'a..*', '9.b.*'], repos: [DID] },
+      refusedWith(
+        'InvalidCollection',
+        ...['"app.*"', '"*"', '"app.bsky.gr*"', '"a.*.b"', '"a.b.*.*"', '".*"', '"a..*"', '"9.b.*"'],
+      ),
+    ],
+    [
+      'bad repos, each by name',
+      {
+        collections: [STATUS],
+        repos: ['not a handle', 'localhost', DID, 'did:', 'did:plc:', 'did:web:a b', '@ada.test', `at://${DID}`],
+      },
+      refusedWith(
+        'InvalidRepo',
+        ...['repos', '"not a handle"', '"localhost"', '"did:"', '"did:plc:"', '"did:web:a b"', '"@ada.test"'],
+        `"at://${DID}"`,
+      ),
+    ],
+    [
+      'DIDs of another method',
+      { repos: ['did:key:zQ3shP2mWsZYWgvgM11nenXRTBBrVzCz8HaPCZ8hqkZ8nRF5y', 'did:example:a'] },
+      refusedWith('InvalidRepo', 'did:key:zQ3sh', 'did:example:a', 'did:plc and did:web'),
+    ],
+    ['a DID in capitals', { repos: [DID.toUpperCase()] }, refusedWith('InvalidRepo', DID.toUpperCase())],
+    ['no collections', { collections: [] }, invalidRequest('collections')],
+    ['no repos', { repos: [] }, invalidRequest('repos')],
+    [
+      '101 collections',
+      { collections: many(101, (index) => `network.example.c${index}`) },
+      invalidRequest('collections', '100'),
+    ],
+    ['1,001 repos', { repos: many(1_001, (index) => `did:web:host${index}.example`) }, invalidRequest('repos', '1000')],
+    ['1,001 times one repo', { repos: many(1_001, () => DID) }, invalidRequest('repos', '1000')],
+    ['a collection that is too long', { collections: [`a.b.${'c'.repeat(316)}`] }, invalidRequest('collections', '319')],
+    ['a repo that is too long', { repos: [`did:web:${'c'.repeat(2_041)}`] }, invalidRequest('repos', '2048')],
+    ['collections that are no list', { collections: STATUS }, invalidRequest('collections')],
+    ['repos that are no text', { repos: [1] }, invalidRequest('repos')],
+    ['repos that are null', { repos: null, collections: [STATUS] }, invalidRequest('repos')],
+    ['an unknown method', { collections: [STATUS], method: 'magic' }, invalidRequest('method', 'magic', 'list-records')],
+    ['an unknown level', { collections: [STATUS], level: 'notarised' }, invalidRequest('level', 'notarised', 'content')],
+    ['a method of other services', { collections: [STATUS], method: 'sparse' }, refusedWith('MethodNotOffered', 'sparse')],
+    ['a level of other services', { collections: [STATUS], level: 'signed' }, refusedWith('LevelNotOffered', 'signed')],
+    [
+      'a method that only a receipt has',
+      { collections: [STATUS], method: 'unchanged' },
+      invalidRequest('method', 'unchanged'),
+    ],
+    ['a name that is too long', { collections: [STATUS], name: '👍'.repeat(129) }, invalidRequest('name', '128')],
+    ['a name that is no text', { collections: [STATUS], name: 7 }, invalidRequest('name')],
+    ['a name with a NUL', { collections: [STATUS], name: 'a\u0000b' }, invalidRequest('name')],
+    ['a name with half a character', { collections: [STATUS], name: 'a\ud800' }, invalidRequest('name')],
+    ['a token that is too long', { collections: [STATUS], clientToken: 'x'.repeat(129) }, invalidRequest('clientToken')],
+    ['an empty token', { collections: [STATUS], clientToken: '' }, invalidRequest('clientToken')],
+    ['a token with a NUL', { collections: [STATUS], clientToken: '\u0000' }, invalidRequest('clientToken')],
+    ['a token with half a character', { collections: [STATUS], clientToken: '\udc00' }, invalidRequest('clientToken')],
+  ]
+
+  test.each(cases)('%s', async (_, input, expected) => {
+    const { backfill } = await newcomer(network, service)
+    expect(await refusal(backfill.createJob(input as InputSchema))).toEqual(expected)
+    expect((await backfill.listJobs()).data.jobs).toEqual([])
+  })
+
+  test.each(['[]', `["${STATUS}"]`, 'null', '"text"', '7', 'true'])('a body that is %s', async (body) => {
+    const { caller } = await newcomer(network, service)
+    const answer = await callRaw(service, caller, 'createJob', { body })
+    expect(answer).toMatchObject({ status: 400, json: { error: 'InvalidRequest', message: expect.any(String) } })
+  })
+
+  test('handles that nobody answers to, each by name, and nothing is made of the good ones', async () => {
+    const { backfill } = await newcomer(network, service)
+    network.handleResolver.set('claims-to-be.test', ada.did)
+    const repos = [ada.handle, 'nobody.one.test', ben.did, 'nowhere.example', 'claims-to-be.test']
+    const refused = await refusal(backfill.createJob({ collections: [STATUS], repos }))
+    expect(refused).toEqual(
+      refusedWith('InvalidRepo', 'repos', '"nobody.one.test"', '"nowhere.example"', '"claims-to-be.test"'),
+    )
+    expect(refused.message).not.toContain(ada.handle)
+    expect((await backfill.listJobs()).data.jobs).toEqual([])
+  })
+
+  test('a handle whose DID the directory does not know', async () => {
+    const { backfill } = await newcomer(network, service)
+    network.handleResolver.set('ghost.example', 'did:plc:aaaaaaaaaaaaaaaaaaaaaaaa')
+    expect(await refusal(backfill.createJob({ repos: ['ghost.example'] }))).toEqual(
+      refusedWith('InvalidRepo', '"ghost.example"'),
+    )
+  })
+})
+
+describe('while handles cannot be looked up', () => {
+  test('a job with a handle is refused for now, and one without is made', async () => {
+    const { backfill } = await newcomer(network, service)
+    await network.handleResolver.stop()
+    try {
+      const refused = await refusal(backfill.createJob({ repos: [ada.handle] }))
+      expect(refused).toMatchObject({ status: 503, error: 'DirectoryUnavailable' })
+      expect(refused.message).toContain(ada.handle)
+      expect((await backfill.listJobs()).data.jobs).toEqual([])
+      expect((await backfill.createJob({ repos: [ada.did] })).data.repoCount).toBe(1)
+    } finally {
+      await network.handleResolver.restart()
+    }
+    expect((await backfill.createJob({ repos: [ada.handle] })).data.repoCount).toBe(1)
+  })
+
+  test('a token that was used before still gives its job', async () => {
+    const { backfill } = await newcomer(network, service)
+    const input = { repos: [ben.handle], clientToken: 'once' }
+    const { data: job } = await backfill.createJob(input)
+    await network.handleResolver.stop()
+    try {
+      expect((await backfill.createJob(input)).data.id).toBe(job.id)
+    } finally {
+      await network.handleResolver.restart()
+    }
+  })
+})
+
+describe('a client token', () => {
+  const input = { collections: [STATUS, LIKE], repos: [DID, 'did:web:a.example'], clientToken: 'token 1 👍', name: 'n' }
+
+  test('with the same input gives the same job, whatever the order of the entries', async () => {
+    const { backfill } = await newcomer(network, service)
+    const { data: first } = await backfill.createJob(input)
+    const { data: again } = await backfill.createJob({
+      ...input,
+      collections: [...input.collections].reverse(),
+      repos: [...input.repos, DID].reverse(),
+      method: 'auto',
+      level: 'content',
+    })
+    expect(again).toEqual(first)
+    expect((await backfill.listJobs()).data.jobs).toHaveLength(1)
+  })
+
+  test('gives the job as it is by now', async () => {
+    const { backfill } = await newcomer(network, service)
+    const { data: job } = await backfill.createJob(input)
+    await service.service.store.db.updateTable('job').set({ status: 'completed' }).where('id', '=', job.id).execute()
+    expect((await backfill.createJob(input)).data).toMatchObject({ id: job.id, status: 'completed' })
+  })
+
+  test.each<[string, Partial<InputSchema>]>([
+    ['collections', { collections: [STATUS] }],
+    ['repos', { repos: [DID] }],
+    ['no repos at all', { repos: undefined }],
+    ['method', { method: 'list-records' }],
+    ['level', { level: 'none' }],
+    ['name', { name: 'm' }],
+  ])('with other input is refused: %s', async (_, change) => {
+    const { backfill } = await newcomer(network, service)
+    const { data: job } = await backfill.createJob(input)
+    expect(await refusal(backfill.createJob({ ...input, ...change }))).toEqual(
+      refusedWith('ClientTokenConflict', job.id),
+    )
+    expect((await backfill.listJobs()).data.jobs).toEqual([job])
+  })
+
+  test('belongs to its caller', async () => {
+    const [one, other] = [await newcomer(network, service), await newcomer(network, service)]
+    const { data: ours } = await one.backfill.createJob(input)
+    const { data: theirs } = await other.backfill.createJob({ ...input, name: 'another input' })
+    expect(theirs.id).not.toBe(ours.id)
+    expect(theirs.caller).toBe(other.caller.did)
+  })
+
+  test('used ten times at once makes one job', async () => {
+    const { backfill } = await newcomer(network, service)
+    const answers = await Promise.all(many(10, () => '').map(() => backfill.createJob(input)))
+    expect(new Set(answers.map(({ data }) => data.id)).size).toBe(1)
+    expect((await backfill.listJobs()).data.jobs).toHaveLength(1)
+  })
+
+  test('used at once with two inputs makes one job and one conflict', async () => {
+    const { backfill } = await newcomer(network, service)
+    const calls = [input, { ...input, name: 'another' }].map((each) => backfill.createJob(each))
+    const ended = await Promise.allSettled(calls)
+    expect(ended.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected'])
+    const lost = calls[ended.findIndex(({ status }) => status === 'rejected')]!
+    expect(await refusal(lost)).toEqual(refusedWith('ClientTokenConflict'))
+    expect((await backfill.listJobs()).data.jobs).toHaveLength(1)
+  })
+
+  test('left out makes a new job each time', async () => {
+    const { backfill } = await newcomer(network, service)
+    const { clientToken: _, ...rest } = input
+    const { data: first } = await backfill.createJob(rest)
+    const { data: second } = await backfill.createJob(rest)
+    expect(second.id > first.id).toBe(true)
+  })
+})

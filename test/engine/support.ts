@@ -1,0 +1,133 @@
+import { expect } from 'vitest'
+import { Closers } from '../../src/closers.js'
+import { createDatabase, type TestDatabase } from '../support/database.js'
+import { assertCountersEqualRows } from '../support/fixtures.js'
+import { collectRecords, collectRepos } from '../support/jobs.js'
+import type { StoredRecord } from '../support/network/accounts.js'
+import { type Caller, createWebCaller } from '../support/network/caller.js'
+import { type Network, startNetwork } from '../support/network/network.js'
+import { type StandInDirectory, startStandInDirectory } from '../support/network/stand-in-directory.js'
+import { type StandInOptions, type StandInPds, startStandInPds } from '../support/network/stand-in-pds.js'
+import {
+  type Backfill,
+  startTestService,
+  type TestService,
+  type TestServiceOptions,
+} from '../support/service.js'
+
+export const POST = 'network.example.post'
+export const LIKE = 'network.example.like'
+
+let dids = 0
+
+/** A DID that nobody has used in this process. They ascend. */
+export function newDid(): string {
+  dids += 1
+  const digits = dids.toString(32).padStart(4, '0')
+  const letters = [...digits].map((digit) => BASE32[Number.parseInt(digit, 32)])
+  return `did:plc:${'standin'.repeat(3).slice(0, 20)}${letters.join('')}`
+}
+
+/** In the order of their characters. */
+const BASE32 = '234567abcdefghijklmnopqrstuvwxyz'
+
+export const newDids = (count: number) => Array.from({ length: count }, newDid)
+
+/** A network of stand-ins: a relay, a directory, PDSs as they are asked for, and somebody who asks for jobs. */
+export class StandIns implements AsyncDisposable {
+  readonly #closers = new Closers()
+
+  private constructor(
+    readonly network: Network,
+    readonly directory: StandInDirectory,
+    readonly caller: Caller,
+  ) {
+    for (const part of [network, directory, caller]) this.#closers.use(part)
+  }
+
+  static async start(options: { relayPageSize?: number } = {}): Promise<StandIns> {
+    return new StandIns(
+      await startNetwork({ pdsCount: 0, ...options }),
+      await startStandInDirectory(),
+      await createWebCaller(),
+    )
+  }
+
+  /** What points a service at these hosts. */
+  get environment(): Readonly<Record<string, string>> {
+    return { ...this.network.environment, PLC_URL: this.directory.url }
+  }
+
+  async pds(options?: StandInOptions): Promise<StandInPds> {
+    return this.#closers.use(await startStandInPds(options))
+  }
+
+  /** Accounts with so many records each on a PDS, known to the directory and to the relay. */
+  populate(pds: StandInPds, accounts: number, records: number | ((index: number) => number), collection = POST) {
+    const made = newDids(accounts)
+    for (const [index, did] of made.entries()) {
+      pds.host(did, collection, typeof records === 'number' ? records : records(index))
+      this.directory.register(did, pds.url)
+      this.network.relay.add(did, [collection])
+    }
+    return made
+  }
+
+  /** A service on these hosts. */
+  service(options: Omit<TestServiceOptions, 'network'> = {}): Promise<TestService> {
+    return startTestService({
+      ...options,
+      network: this.network,
+      environment: { PLC_URL: this.directory.url, ...options.environment },
+    })
+  }
+
+  /** An empty database with a service that answers requests, and no engine. */
+  async bench(): Promise<Bench> {
+    const database = await createDatabase()
+    const api = await this.service({ database, engine: false })
+    return {
+      database,
+      api,
+      backfill: api.as(this.caller),
+      async [Symbol.asyncDispose]() {
+        await api[Symbol.asyncDispose]()
+        await database[Symbol.asyncDispose]()
+      },
+    }
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#closers.close()
+  }
+}
+
+/** What outlives the engines that a test starts and stops. */
+export interface Bench extends AsyncDisposable {
+  readonly database: TestDatabase
+  readonly api: TestService
+  readonly backfill: Backfill
+}
+
+/** Asserts that a job holds exactly these records, each once, and that all counters equal their rows. */
+export async function expectRecords(
+  { backfill, api }: { backfill: Backfill; api: Pick<TestService, 'service'> },
+  job: string,
+  expected: Iterable<StoredRecord>,
+): Promise<void> {
+  const records = await collectRecords(backfill, { job, limit: 1_000 })
+  const byUri = (list: Iterable<StoredRecord>) => [...list].sort((a, b) => (a.uri < b.uri ? -1 : 1))
+  expect(byUri(records as unknown as StoredRecord[])).toEqual(byUri(expected))
+  await assertCountersEqualRows(api.service.store)
+}
+
+/** What became of each repo of a job, by DID. */
+export async function outcomes(backfill: Backfill, job: string): Promise<Map<string, string>> {
+  const repos = await collectRepos(backfill, job, 100)
+  return new Map(
+    repos.map(({ did, status, reason, failure }) => [
+      did,
+      [status, reason ?? failure?.class].filter(Boolean).join(' '),
+    ]),
+  )
+}

@@ -1,0 +1,252 @@
+-- The schema as the migrations make it, written by `npm run schema:dump`. To change it, change the migrations.
+
+create type failure_class as enum (
+  'host-unavailable',
+  'dns-failure',
+  'connection-failed',
+  'timeout',
+  'host-error',
+  'bad-response',
+  'incomplete-car',
+  'too-slow',
+  'directory-unavailable',
+  'did-not-found',
+  'did-invalid',
+  'host-blocked',
+  'repo-not-found',
+  'body-too-large',
+  'cursor-loop',
+  'cid-mismatch',
+  'bad-signature',
+  'did-mismatch',
+  'bad-tree',
+  'rev-regressed',
+  'unverifiable'
+);
+
+create type fetch_method as enum (
+  'list-records',
+  'get-repo',
+  'sparse',
+  'unchanged'
+);
+
+create type job_stage as enum (
+  'pending',
+  'discovering-repos',
+  'resolving-and-fetching',
+  'completed',
+  'failed',
+  'cancelled'
+);
+
+create type job_status as enum (
+  'running',
+  'pausing',
+  'paused',
+  'cancelling',
+  'cancelled',
+  'completed',
+  'failed'
+);
+
+create type proof_level as enum (
+  'none',
+  'content',
+  'signed'
+);
+
+create type repo_status as enum (
+  'waiting',
+  'resolved',
+  'fetching',
+  'completed',
+  'unavailable',
+  'failed'
+);
+
+create type requested_method as enum (
+  'auto',
+  'list-records',
+  'get-repo',
+  'sparse'
+);
+
+create type unavailable_reason as enum (
+  'deactivated',
+  'takendown',
+  'suspended',
+  'deleted',
+  'tombstoned'
+);
+
+create table collection (
+  id integer generated always as identity not null,
+  nsid text collate "C" not null,
+  constraint collection_pkey PRIMARY KEY (id),
+  constraint collection_nsid_key UNIQUE (nsid)
+);
+
+create table host (
+  id integer generated always as identity not null,
+  origin text collate "C" not null,
+  epoch bigint default 0 not null,
+  next_request_at timestamp with time zone default '-infinity'::timestamp with time zone not null,
+  constraint host_pkey PRIMARY KEY (id),
+  constraint host_origin_key UNIQUE (origin)
+) with (fillfactor=70);
+
+create table identity (
+  did text collate "C" not null,
+  document json not null,
+  handle text,
+  updated_at timestamp with time zone not null,
+  constraint identity_pkey PRIMARY KEY (did)
+);
+
+create table job (
+  key integer generated always as identity not null,
+  id text collate "C" not null,
+  caller text collate "C" not null,
+  client_token text,
+  input_hash text,
+  name text,
+  scope integer not null,
+  collections text[],
+  repo_count integer,
+  hosts text[],
+  method requested_method not null,
+  level proof_level not null,
+  status job_status not null,
+  stage job_stage not null,
+  discovery_complete boolean default false not null,
+  error text,
+  created_at timestamp with time zone not null,
+  started_at timestamp with time zone,
+  completed_at timestamp with time zone,
+  constraint job_pkey PRIMARY KEY (key),
+  constraint job_id_key UNIQUE (id),
+  constraint job_scope_fkey FOREIGN KEY (scope) REFERENCES scope(id)
+);
+CREATE INDEX job_caller ON public.job USING btree (caller, id);
+CREATE UNIQUE INDEX job_client_token ON public.job USING btree (caller, client_token) WHERE (client_token IS NOT NULL);
+CREATE INDEX job_unfinished ON public.job USING btree (key) WHERE (status = ANY (ARRAY['running'::job_status, 'pausing'::job_status, 'paused'::job_status, 'cancelling'::job_status]));
+
+create table job_failure (
+  job integer not null,
+  class failure_class not null,
+  count bigint not null,
+  constraint job_failure_pkey PRIMARY KEY (job, class),
+  constraint job_failure_job_fkey FOREIGN KEY (job) REFERENCES job(key) ON DELETE CASCADE
+);
+
+create table job_progress (
+  job integer not null,
+  seq bigint default 0 not null,
+  total bigint default 0 not null,
+  resolved bigint default 0 not null,
+  completed bigint default 0 not null,
+  unavailable bigint default 0 not null,
+  failed bigint default 0 not null,
+  records bigint default 0 not null,
+  constraint job_progress_pkey PRIMARY KEY (job),
+  constraint job_progress_job_fkey FOREIGN KEY (job) REFERENCES job(key) ON DELETE CASCADE
+) with (fillfactor=50);
+
+create table job_repo (
+  id bigint generated always as identity not null,
+  repo bigint not null,
+  job integer not null,
+  host integer,
+  did text collate "C" not null,
+  status repo_status default 'waiting'::repo_status not null,
+  method fetch_method,
+  failure failure_class,
+  reason unavailable_reason,
+  attempts smallint default 0 not null,
+  records integer default 0 not null,
+  seq bigint not null,
+  retry_at timestamp with time zone,
+  progress jsonb,
+  message text,
+  constraint job_repo_pkey PRIMARY KEY (job, did),
+  constraint job_repo_job_fkey FOREIGN KEY (job) REFERENCES job(key) ON DELETE CASCADE
+) with (fillfactor=85);
+CREATE INDEX job_repo_completed ON public.job_repo USING btree (job, seq) WHERE (status = 'completed'::repo_status);
+CREATE INDEX job_repo_due ON public.job_repo USING btree (host, job, id) WHERE ((status = ANY (ARRAY['resolved'::repo_status, 'fetching'::repo_status])) AND (retry_at IS NULL));
+CREATE INDEX job_repo_later ON public.job_repo USING btree (retry_at) WHERE (retry_at IS NOT NULL);
+CREATE INDEX job_repo_unresolved ON public.job_repo USING btree (job, id) WHERE ((status = 'waiting'::repo_status) AND (retry_at IS NULL));
+
+create table listing (
+  job integer not null,
+  relay text collate "C" not null,
+  collection text collate "C" not null,
+  cursor text,
+  done boolean default false not null,
+  attempts smallint default 0 not null,
+  retry_at timestamp with time zone,
+  constraint listing_pkey PRIMARY KEY (job, relay, collection),
+  constraint listing_job_fkey FOREIGN KEY (job) REFERENCES job(key) ON DELETE CASCADE
+);
+
+create table receipt (
+  repo bigint not null,
+  scope integer not null,
+  records integer not null,
+  level proof_level not null,
+  method fetch_method not null,
+  host integer not null,
+  rev text collate "C",
+  data_cid text collate "C",
+  counts jsonb not null,
+  completed_at timestamp with time zone not null,
+  constraint receipt_pkey PRIMARY KEY (repo, scope),
+  constraint receipt_scope_fkey FOREIGN KEY (scope) REFERENCES scope(id)
+);
+
+create table record (
+  repo bigint not null,
+  collection integer not null,
+  level proof_level not null,
+  rkey text collate "C" not null,
+  cid text collate "C",
+  rev text collate "C",
+  value json,
+  constraint record_pkey PRIMARY KEY (repo, collection, rkey)
+);
+
+create table repo (
+  id bigint generated always as identity not null,
+  did text collate "C" not null,
+  constraint repo_pkey PRIMARY KEY (id),
+  constraint repo_did_key UNIQUE (did)
+);
+
+create table scope (
+  id integer generated always as identity not null,
+  collections text[] not null,
+  constraint scope_pkey PRIMARY KEY (id),
+  constraint scope_collections_key UNIQUE (collections)
+);
+
+create table spent_token (
+  issuer text collate "C" not null,
+  jti text collate "C" not null,
+  expires_at timestamp with time zone not null,
+  constraint spent_token_pkey PRIMARY KEY (issuer, jti)
+);
+CREATE INDEX spent_token_expiry ON public.spent_token USING btree (expires_at);
+
+create view readable_record as
+ SELECT (((('at://'::text || repo.did) || '/'::text) || collection.nsid) || '/'::text) || record.rkey AS uri,
+    repo.did,
+    collection.nsid AS collection,
+    record.rkey,
+    record.cid,
+    record.rev,
+    record.level,
+    record.value
+   FROM record
+     JOIN repo ON repo.id = record.repo
+     JOIN collection ON collection.id = record.collection
+  WHERE record.cid IS NOT NULL;
