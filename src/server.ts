@@ -19,6 +19,9 @@ import { VERSION } from './version.js'
 /** How long requests under way may still take once the service is to stop. */
 const DRAIN_MS = 10_000
 
+/** How often connections are looked for on which no request is under way any more. */
+const IDLE_CHECK_MS = 50
+
 /** How long the database may take to answer a health check. */
 const HEALTH_MS = 2_000
 
@@ -53,9 +56,11 @@ export async function startServer(parts: Parts): Promise<Listening> {
 async function drain(server: HttpServer): Promise<void> {
   const closed = once(server, 'close')
   server.close()
-  server.closeIdleConnections()
+  // A connection whose last request ends only now would be kept open for the client's next one.
+  const idle = setInterval(() => server.closeIdleConnections(), IDLE_CHECK_MS)
   const force = setTimeout(() => server.closeAllConnections(), DRAIN_MS)
   await closed
+  clearInterval(idle)
   clearTimeout(force)
 }
 

@@ -224,9 +224,10 @@ create table repo (
 
 create table scope (
   id integer generated always as identity not null,
+  hash text collate "C" not null,
   collections text[] not null,
   constraint scope_pkey PRIMARY KEY (id),
-  constraint scope_collections_key UNIQUE (collections)
+  constraint scope_hash_key UNIQUE (hash)
 );
 
 create table spent_token (

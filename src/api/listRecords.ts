@@ -1,8 +1,8 @@
 import * as jobs from '../jobs/read.js'
+import { recordLine } from '../jobs/record-json.js'
 import { type ApiContext, askerOf } from './context.js'
 import { readRecordCursor, writeRecordCursor } from './cursor.js'
 import type { Methods } from './index.js'
-import { recordView } from './view.js'
 
 export function listRecords(methods: Methods, ctx: ApiContext): void {
   methods.listRecords({
@@ -17,10 +17,11 @@ export function listRecords(methods: Methods, ctx: ApiContext): void {
         limit,
       })
       const last = more ? rows.at(-1) : undefined
-      return {
-        encoding: 'application/json',
-        body: { records: rows.map(recordView), ...(last && { cursor: writeRecordCursor(last) }) },
-      }
+      const end = last ? `],"cursor":${JSON.stringify(writeRecordCursor(last))}}` : ']}'
+      // As bytes: values are text from strangers, and as objects the server would rebuild them on their way out,
+      // losing a key such as __proto__ and failing on what nests deeply or looks like a CID.
+      const body = `{"records":[${rows.map(recordLine).join(',')}${end}`
+      return { encoding: 'application/json', buffer: Buffer.from(body) }
     },
   })
 }

@@ -1,11 +1,16 @@
 import { readConfig } from '../config.js'
 import { createLogger, createTell } from '../events.js'
 import { openConfiguredStore } from '../store/open.js'
+import { EXIT } from './exit.js'
+import { withSetupAdvice } from './setup.js'
+import { printJson, printLine } from './stdout.js'
 
 /** Brings the schema up to date and ends. */
-export async function migrateOnly(): Promise<void> {
+export async function migrateOnly({ json = false }: { json?: boolean }): Promise<number> {
   const config = readConfig(process.env)
-  const store = await openConfiguredStore(config, createTell(createLogger(config.logLevel)))
+  const tell = createTell(createLogger(config.logLevel, 'stderr'))
+  const store = await withSetupAdvice(config, () => openConfiguredStore(config, tell))
   await store[Symbol.asyncDispose]()
-  process.stdout.write('The schema is up to date.\n')
+  await (json ? printJson({ schema: 'up-to-date' }) : printLine('The schema is up to date.'))
+  return EXIT.done
 }

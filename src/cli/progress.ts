@@ -1,4 +1,5 @@
-import type { JobRow } from '../store/jobs.js'
+import { StatusLine } from './status-line.js'
+import { count, counted, duration, truncate, widthOf } from './text.js'
 
 /** What a line of progress is made of. */
 export interface Progress {
@@ -8,96 +9,130 @@ export interface Progress {
   readonly unavailable: number
   readonly failed: number
   readonly records: number
+  /** The job's status, where it is another than `running`. */
+  readonly status?: string
 }
 
-export function progressOf(job: JobRow): Progress {
+/** The counters of a job that progress is read from. */
+export interface JobCounters {
+  readonly status: string
+  readonly discoveryComplete?: boolean
+  readonly totalRepos: number
+  readonly processedRepos: number
+  readonly unavailableRepos: number
+  readonly failedRepos: number
+  readonly totalRecords: number
+}
+
+export function progressOf(job: JobCounters): Progress {
   return {
-    discoveryComplete: job.discovery_complete,
-    total: job.total,
-    processed: job.completed + job.unavailable + job.failed,
-    unavailable: job.unavailable,
-    failed: job.failed,
-    records: job.records,
+    discoveryComplete: job.discoveryComplete ?? false,
+    total: job.totalRepos,
+    processed: job.processedRepos,
+    unavailable: job.unavailableRepos,
+    failed: job.failedRepos,
+    records: job.totalRecords,
+    status: job.status,
   }
 }
 
-/** How far back the rate looks. */
+/** How far back the rate looks, ms. */
 const RATE_WINDOW_MS = 15_000
-const BAR_WIDTH = 24
 
-/**
- * Shows how a job gets on: one line rewritten in place on a terminal, a line now and then elsewhere.
- * Time is an argument of `show`, in ms since epoch.
- */
+/** How quickly something grows, over the last while. Times are in ms since the epoch. */
+export class Rate {
+  readonly #seen: { at: number; value: number }[] = []
+
+  add(value: number, now: number): void {
+    this.#seen.push({ at: now, value })
+    while (this.#seen.length > 2 && this.#seen[0]!.at < now - RATE_WINDOW_MS) this.#seen.shift()
+  }
+
+  /** Per second. */
+  at(now: number): number {
+    const first = this.#seen[0]
+    if (first === undefined) return 0
+    return (this.#seen.at(-1)!.value - first.value) / Math.max(0.2, (now - first.at) / 1_000)
+  }
+}
+
+/** Shows how a job gets on. Time is an argument of `show`, in ms since the epoch. */
 export class ProgressLine {
-  readonly #out: NodeJS.WriteStream
-  readonly #everyMs: number
-  readonly #seen: { at: number; processed: number; records: number }[] = []
-  #shownAt = Number.NEGATIVE_INFINITY
-  #onScreen = false
+  readonly #line: StatusLine
+  readonly #repos = new Rate()
 
   constructor(out: NodeJS.WriteStream) {
-    this.#out = out
-    this.#everyMs = out.isTTY ? 200 : 5_000
+    this.#line = new StatusLine(out)
   }
 
   show(progress: Progress, now: number): void {
-    this.#seen.push({ at: now, processed: progress.processed, records: progress.records })
-    while (this.#seen.length > 2 && this.#seen[0]!.at < now - RATE_WINDOW_MS) this.#seen.shift()
-    if (now - this.#shownAt < this.#everyMs) return
-    this.#shownAt = now
-    const line = describe(progress, this.#rates(now))
-    if (this.#out.isTTY) {
-      this.#out.write(`\r\u001b[2K${line.slice(0, (this.#out.columns || 80) - 1)}`)
-      this.#onScreen = true
-    } else {
-      this.#out.write(`${line}\n`)
-    }
+    this.#repos.add(progress.processed, now)
+    this.#line.show((columns) => describe(progress, this.#repos.at(now), columns), now)
   }
 
   /** Leaves the terminal with a clean line. */
   clear(): void {
-    if (this.#onScreen) this.#out.write('\r\u001b[2K')
-    this.#onScreen = false
-  }
-
-  #rates(now: number): { repos: number; records: number } {
-    const first = this.#seen[0]!
-    const last = this.#seen.at(-1)!
-    const seconds = Math.max(0.2, (now - first.at) / 1000)
-    return {
-      repos: (last.processed - first.processed) / seconds,
-      records: (last.records - first.records) / seconds,
-    }
+    this.#line.clear()
   }
 }
 
-/** One line of progress. Pure. */
-export function describe(progress: Progress, rates: { repos: number; records: number }): string {
-  const { total, processed, records, unavailable, failed, discoveryComplete } = progress
-  const share = total === 0 ? 0 : processed / total
-  const filled = Math.round(share * BAR_WIDTH)
-  const bar = `[${'#'.repeat(filled)}${'-'.repeat(BAR_WIDTH - filled)}]`
+/**
+ * One line on how a job gets on. Pure.
+ * @param rate repos per second
+ * @param columns of the terminal, for which a bar is drawn; null for text without one
+ */
+export function describe(progress: Progress, rate: number, columns: number | null): string {
+  const { total, processed, records, unavailable, failed, discoveryComplete, status = 'running' } = progress
   const parts = [
-    `${bar} ${count(processed)}/${count(total)}${discoveryComplete ? '' : '+'} repos`,
-    `${count(records)} records`,
-    `${count(Math.round(rates.repos))} repos/s`,
+    `${count(processed)}/${count(total)}${discoveryComplete ? '' : '+'} repos`,
+    counted(records, 'record'),
   ]
-  if (unavailable > 0) parts.push(`${count(unavailable)} unavailable`)
   if (failed > 0) parts.push(`${count(failed)} failed`)
-  if (!discoveryComplete) parts.push('discovering')
-  else if (rates.repos > 0 && processed < total)
-    parts.push(`${duration((total - processed) / rates.repos)} left`)
-  return parts.join('  ')
+  if (status !== 'running' && status !== 'completed') parts.push(status)
+  else if (!discoveryComplete) parts.push('discovering')
+  else if (rate > 0 && processed < total) parts.push(`${duration((total - processed) / rate)} left`)
+  if (unavailable > 0) parts.push(`${count(unavailable)} unavailable`)
+  if (rate > 0) parts.push(`${rateText(rate)} repos/s`)
+  // While repos are still being found, nobody knows what part of them is done.
+  return withBar(discoveryComplete && total > 0 ? processed / total : null, parts, columns)
 }
 
-function count(value: number): string {
-  return value.toLocaleString('en-US')
+/** One line on a download of records: the total where it is known. Pure. */
+export function describeRecords(
+  done: number,
+  total: number | null,
+  rate: number,
+  columns: number | null,
+): string {
+  const parts = [total === null ? counted(done, 'record') : `${count(done)}/${counted(total, 'record')}`]
+  if (total !== null && rate > 0 && done < total) parts.push(`${duration((total - done) / rate)} left`)
+  if (rate > 0) parts.push(`${rateText(rate)} records/s`)
+  return withBar(total ? done / total : null, parts, columns)
 }
 
-function duration(seconds: number): string {
-  // Rounded before it is divided: 59.5 min are an hour, not 60 min.
-  if (seconds <= 59) return `${Math.ceil(seconds)} s`
-  const minutes = Math.ceil(seconds / 60)
-  return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`
+/** A rate below ten keeps its first decimal: "0 repos/s" would look like standing still. */
+function rateText(rate: number): string {
+  return rate < 9.95 ? rate.toFixed(1) : count(Math.round(rate))
+}
+
+const BAR_WIDTH = 24
+
+/** What there is room for: the bar goes first, then the parts from the last to the second. */
+function withBar(share: number | null, parts: readonly string[], columns: number | null): string {
+  const percent = share === null ? [] : [`${Math.floor(share * 100)}%`]
+  if (columns === null) return [...percent, ...parts].join('  ')
+  for (const barWidth of [BAR_WIDTH, BAR_WIDTH / 2]) {
+    const line = [bar(share, barWidth), ...percent, ...parts].join('  ')
+    if (widthOf(line) <= columns) return line
+  }
+  for (let kept = parts.length; kept > 1; kept -= 1) {
+    const line = [...percent, ...parts.slice(0, kept)].join('  ')
+    if (widthOf(line) <= columns) return line
+  }
+  return truncate(parts[0]!, columns)
+}
+
+function bar(share: number | null, width: number): string {
+  const filled = Math.floor((share ?? 0) * width)
+  return `[${'#'.repeat(filled)}${'-'.repeat(width - filled)}]`
 }

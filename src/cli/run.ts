@@ -1,54 +1,97 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { jobView } from '../api/view.js'
 import { type Config, readConfig } from '../config.js'
-import { createLogger } from '../events.js'
 import type { Asker } from '../jobs/context.js'
 import { createJob } from '../jobs/create.js'
 import { checkInput, inputHash, type JobInput } from '../jobs/input.js'
+import { recordLine } from '../jobs/record-json.js'
 import { type Service, startService } from '../service.js'
 import { findJob, findRunningJob, type JobRow } from '../store/jobs.js'
 import { listRecords, type RecordPosition } from '../store/records.js'
-import { EXIT } from './exit.js'
+import { listRepos } from '../store/repos.js'
+import { Interrupted } from './exit.js'
 import { openOutput, type RecordOutput } from './output.js'
 import { ProgressLine, progressOf } from './progress.js'
+import { createRunLogger } from './run-log.js'
+import { withSetupAdvice } from './setup.js'
 import { aborted, untilInterrupted } from './signals.js'
+import { StatusLine } from './status-line.js'
+import { printJson } from './stdout.js'
+import { exitCodeOf, summaryOf } from './summary.js'
+import { count, plain } from './text.js'
 
 export interface RunOptions {
-  readonly collection: string[]
+  readonly collection?: string[]
   readonly repo?: string[]
   readonly output?: string
   readonly level: string
+  readonly json?: boolean
 }
 
 const LOOK_EVERY_MS = 200
 const PAGE_RECORDS = 1_000
+/** How many failed repos are named at the end. */
+const FAILED_SHOWN = 10
 
 /**
  * A whole backfill without a server: the service acts for itself. What was interrupted goes on where it
  * stopped, as the same question asked again.
  */
 export async function runBackfill(options: RunOptions): Promise<number> {
-  const config = readConfig({ LOG_LEVEL: 'error', ...process.env })
+  const config = readConfig(process.env)
   const input: JobInput = {
-    collections: options.collection,
+    ...(options.collection && { collections: options.collection }),
     ...(options.repo && { repos: options.repo }),
     level: options.level,
   }
-  // Wrong input is told before anything is started.
+  // What cannot work is told before anything is started.
   checkInput(input)
+  const output = await openOutput(options.output)
   const { signal, restore } = untilInterrupted()
-  const service = await startService({
-    config,
-    logger: createLogger(config.logLevel, 'stderr'),
-    api: false,
-    engine: true,
-  })
   try {
-    const job = await takeUp(service, config, input)
-    const output = await openOutput(options.output)
-    return await follow(service, job, output, signal)
+    const job = await work(config, input, output, signal)
+    if (options.json && output.path !== null) await printJson(jobView(job))
+    return exitCodeOf(jobView(job))
+  } catch (error) {
+    await output.abandon()
+    throw error
+  } finally {
+    restore()
+  }
+}
+
+async function work(
+  config: Config,
+  input: JobInput,
+  output: RecordOutput,
+  signal: AbortSignal,
+): Promise<JobRow> {
+  const line = new ProgressLine(process.stderr)
+  const service = await start(config, line)
+  try {
+    if (signal.aborted) throw new Interrupted('Interrupted before anything was done.')
+    const job = await follow(service, await takeUp(service, config, input), { output, line, signal })
+    process.stderr.write(await conclusion(service, job, output))
+    return job
   } finally {
     await service[Symbol.asyncDispose]()
-    restore()
+  }
+}
+
+/** A first start of the embedded Postgres takes some seconds: people should know what they wait for. */
+async function start(config: Config, line: ProgressLine): Promise<Service> {
+  const { url, dataDirectory } = config.database
+  const starting = new StatusLine(process.stderr)
+  const logger = createRunLogger(process.env.LOG_LEVEL ? config.logLevel : null, (text) => {
+    starting.clear()
+    line.clear()
+    process.stderr.write(`${text}\n`)
+  })
+  starting.note(url === null ? `Starting a Postgres in ${dataDirectory} …` : 'Opening the database …')
+  try {
+    return await withSetupAdvice(config, () => startService({ config, logger, api: false, engine: true }))
+  } finally {
+    starting.clear()
   }
 }
 
@@ -63,63 +106,80 @@ async function takeUp(service: Service, config: Config, input: JobInput): Promis
   return createJob({ ...service, db: service.store.db }, asker, input)
 }
 
-/** Writes records as repos are completed, shows progress, and ends with the job. */
+/** Writes records as repos are completed and shows progress, until the job ends. */
 async function follow(
   service: Service,
   started: JobRow,
-  output: RecordOutput,
-  signal: AbortSignal,
-): Promise<number> {
+  { output, line, signal }: { output: RecordOutput; line: ProgressLine; signal: AbortSignal },
+): Promise<JobRow> {
   const { db } = service.store
-  const line = new ProgressLine(process.stderr)
   const stopped = aborted(signal)
   let position: RecordPosition | null = null
   let job = started
-  while (!signal.aborted) {
-    // Looked at before the records: when it has ended, what follows is all there will be.
-    job = (await findJob(db, job.id))!
-    line.show(progressOf(job), service.now())
-    position = await writeNew(db, job, position, output, signal)
-    if (job.status !== 'running') break
-    await Promise.race([sleep(LOOK_EVERY_MS), stopped])
+  try {
+    while (!signal.aborted) {
+      // Looked at before the records: when it has ended, what follows is all there will be.
+      job = (await findJob(db, job.id))!
+      line.show(progressOf(jobView(job)), service.now())
+      // Records on the same terminal begin a line of their own.
+      const write = async (lines: string) => {
+        if (output.path === null && process.stdout.isTTY) line.clear()
+        await output.write(lines)
+      }
+      position = await writeNew(db, job, position, write, signal)
+      if (job.status !== 'running') break
+      await Promise.race([sleep(LOOK_EVERY_MS), stopped])
+    }
+  } finally {
+    line.clear()
   }
-  line.clear()
-  if (signal.aborted) {
-    await output.abandon()
-    process.stderr.write('Interrupted. Nothing is lost: run the same command again to go on.\n')
-    return EXIT.interrupted
-  }
-  await output.finish()
-  process.stderr.write(summary(job, output.path))
-  if (job.status === 'failed') return EXIT.failed
-  return job.failed > 0 ? EXIT.incomplete : EXIT.done
+  if (signal.aborted) throw new Interrupted(INTERRUPTED)
+  return job
 }
+
+const INTERRUPTED = 'Interrupted. Nothing is lost: the same command again goes on where this one stopped.'
 
 async function writeNew(
   db: Service['store']['db'],
   job: JobRow,
   after: RecordPosition | null,
-  output: RecordOutput,
+  write: (lines: string) => Promise<void>,
   signal: AbortSignal,
 ): Promise<RecordPosition | null> {
   const query = { job: job.key, scope: job.scope, collection: null, did: null, limit: PAGE_RECORDS }
   let position = after
   while (!signal.aborted) {
     const records = await listRecords(db, query, position)
-    await output.write(records)
+    if (records.length > 0) await write(records.map((record) => `${recordLine(record)}\n`).join(''))
     position = records.at(-1) ?? position
     if (records.length < PAGE_RECORDS) return position
   }
   return position
 }
 
-/** What came of a job, for people. */
-export function summary(job: JobRow, path: string | null): string {
-  const lines = [
-    `${job.status === 'failed' ? `Failed: ${job.error}` : 'Done.'}`,
-    `  ${job.completed} of ${job.total} repos completed, ${job.records} records${path ? ` in ${path}` : ''}`,
-  ]
-  if (job.unavailable > 0) lines.push(`  ${job.unavailable} unavailable (deactivated, taken down or deleted)`)
-  for (const { class: failure, count } of job.failures ?? []) lines.push(`  ${count} failed: ${failure}`)
+/** What came of it, once its records have their place. */
+async function conclusion(service: Service, job: JobRow, output: RecordOutput): Promise<string> {
+  if (job.status === 'completed') {
+    await output.finish()
+    return summaryOf(jobView(job), output.path) + (job.failed > 0 ? await failedRepos(service, job) : '')
+  }
+  const partial = await output.leave()
+  const kept = partial === null ? '' : `  These are not all records: ${partial}\n`
+  return `${summaryOf(jobView(job))}${kept}Look at RELAYS ("aquifer config" shows it), and give the command again.\n`
+}
+
+/** Which repos failed, the first of them: nobody else can be asked once the command has ended. */
+async function failedRepos({ store }: Service, job: JobRow): Promise<string> {
+  const query = {
+    job: job.key,
+    scope: job.scope,
+    statuses: ['failed' as const],
+    resolvedOnly: false,
+    origin: null,
+  }
+  const repos = await listRepos(store.db, { ...query, after: '', limit: FAILED_SHOWN })
+  const lines = repos.map((repo) => `    ${repo.did}  ${repo.failure}: ${plain(repo.message ?? '')}`)
+  const more = job.failed - repos.length
+  if (more > 0) lines.push(`    … and ${count(more)} more`)
   return `${lines.join('\n')}\n`
 }

@@ -31,7 +31,7 @@ export interface LocatedAccount {
 export async function locateAccount(identifier: string, options: LocateOptions): Promise<LocatedAccount> {
   const handle = identifier.startsWith('did:') ? null : identifier.toLowerCase()
   const did = handle === null ? identifier : await didOf(handle, options)
-  if (!isValidDid(did)) throw failed(`${JSON.stringify(identifier)} is not a DID`)
+  if (!isValidDid(did)) throw failed(`${JSON.stringify(did)} is not a DID`)
   const document = await documentOf(did, options)
   // Without this, whoever owns a host name could have the password sent for an account that is not theirs.
   if (handle !== null && getHandle(document)?.toLowerCase() !== handle) {
@@ -39,9 +39,19 @@ export async function locateAccount(identifier: string, options: LocateOptions):
   }
   const endpoint = getPdsEndpoint(document)
   if (endpoint === undefined) throw failed(`the DID document of ${did} names no PDS`)
-  const pds = originOf('the PDS in the DID document', endpoint)
-  if (!isPrivateWay(pds)) throw failed(`the PDS of ${did} is at ${pds}; a password is only sent by https`)
-  return { did, pds }
+  return { did, pds: usableOrigin(did, endpoint) }
+}
+
+function usableOrigin(did: string, endpoint: string): string {
+  try {
+    const pds = originOf('the PDS', endpoint)
+    if (isPrivateWay(pds)) return pds
+  } catch {
+    // No origin at all.
+  }
+  throw failed(
+    `the DID document of ${did} names the PDS ${JSON.stringify(endpoint)}, which is no https origin`,
+  )
 }
 
 async function didOf(handle: string, options: LocateOptions): Promise<string> {

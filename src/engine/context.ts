@@ -6,6 +6,7 @@ import type { CollectionIds } from '../store/collections.js'
 import type { Db } from '../store/database.js'
 import type { Dispatch } from './dispatch.js'
 import type { Gate } from './gate.js'
+import type { Relays } from './relays.js'
 import type { RetryPolicy } from './retry.js'
 import type { Writer } from './writer.js'
 
@@ -20,13 +21,12 @@ export interface EngineContext {
   readonly tell: Tell
   /** The directory, as a host. */
   readonly directoryHost: number
-  /** One gate for each relay, shared by all discovery of this process. */
-  readonly relayGate: (origin: string) => Gate
+  /** Sets the pace at the directory for all of this process: the resolver, and drivers that look for a repo. */
+  readonly directoryGate: Gate
+  readonly relays: Relays
   readonly now: () => number
   readonly random: () => number
   readonly retry: { readonly repo: RetryPolicy; readonly listing: RetryPolicy }
-  /** Looks up accounts, for the rare case outside the resolver. */
-  readonly identities: Identities
-  /** Looks up accounts, each request in its turn at the directory. */
+  /** Looks up accounts, each request after `pace`: in its turn at the directory. */
   readonly identitiesPaced: (pace: () => Promise<void>) => Identities
 }

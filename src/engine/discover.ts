@@ -36,16 +36,18 @@ export async function discoverRepos(ctx: EngineContext, jobKey: number, signal: 
   // Relays side by side, the listings of one relay one after the other.
   const byRelay = Map.groupBy(listings, (listing) => listing.relay)
   const endsAt = ctx.now() + TURN_MS
-  await Promise.all(
-    [...byRelay.values()].map(async (ofRelay) => {
+  const readings = await Promise.allSettled(
+    [...byRelay].map(async ([relay, ofRelay]) => {
+      const gate = await ctx.relays.gate(relay)
       for (const listing of ofRelay) {
-        const gate = ctx.relayGate(listing.relay)
         if (gate.nextAt - ctx.now() > SHORT_PAUSE_MS) return
         if (listing.retryAt && listing.retryAt.getTime() > ctx.now()) continue
         await readListing(ctx, { job, listing, gate, signal, endsAt })
       }
     }),
   )
+  // Not before each has ended: whoever goes on with the job must not meet one of these.
+  for (const reading of readings) if (reading.status === 'rejected') throw reading.reason
   await finishDiscovery(ctx.db, job.key)
   if (ctx.now() >= endsAt) await ctx.dispatch.wake('discover', [job.key])
   await settleJob(ctx, job.key)
@@ -64,7 +66,7 @@ async function readListing(
   { job, listing, gate, signal, endsAt }: Reading,
 ): Promise<void> {
   const query = hostQuery(ctx, listing.relay, gate, signal)
-  let cursor = listing.cursor
+  let { cursor, attempts } = listing
   try {
     do {
       if (ctx.now() >= endsAt) return
@@ -80,13 +82,14 @@ async function readListing(
       })
       await ctx.dispatch.wake('resolve', [ctx.directoryHost])
       cursor = page.cursor
+      attempts = 0
     } while (cursor !== null && (await openRepoCount(ctx.db, job.key)) < ctx.config.engine.queuedRepos)
   } catch (error) {
     if (signal.aborted) return
-    if (error instanceof RateLimited) gate.holdUntil(error.until.getTime())
-    if (error instanceof RateLimited)
-      await postpone(ctx, job, listing, listing.attempts, error.until, error.message)
-    else if (error instanceof Failure) await failed(ctx, job, listing, error)
+    if (error instanceof RateLimited) {
+      await ctx.relays.pause(listing.relay, error.until)
+      await postpone(ctx, job, listing, attempts, error.until, error.message)
+    } else if (error instanceof Failure) await failed(ctx, job, listing, attempts + 1, error)
     else throw error
   }
 }
@@ -95,9 +98,9 @@ async function failed(
   ctx: EngineContext,
   job: RunningJob,
   listing: Listing,
+  attempts: number,
   failure: Failure,
 ): Promise<void> {
-  const attempts = listing.attempts + 1
   if (isRetryable(failure.failure) && attempts < ctx.retry.listing.attempts) {
     const retryAt = new Date(ctx.now() + backoffMs(ctx.retry.listing, attempts, ctx.random()))
     await postpone(ctx, job, listing, attempts, retryAt, failure.message)

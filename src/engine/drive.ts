@@ -1,3 +1,4 @@
+import type { Identities } from '../atproto/identity.js'
 import { RateLimited } from '../atproto/outcome.js'
 import { claimHost, deferHost, type HostClaim } from '../store/hosts.js'
 import { type RunningJob, runningJobs } from '../store/jobs.js'
@@ -49,6 +50,9 @@ class Driver {
   readonly #signal: AbortSignal
   readonly #endsAt: number
   readonly #underWay = new Map<number, Promise<void>>()
+  /** Repos begun in this turn, for whichever job: records of them may be stored by now. */
+  readonly #fetched = new Set<number>()
+  readonly #identities: Identities
   #paused = false
   #error: unknown = null
 
@@ -58,6 +62,7 @@ class Driver {
     this.#gate = gate
     this.#signal = AbortSignal.any([signal, this.#stop.signal])
     this.#endsAt = ctx.now() + TURN_MS
+    this.#identities = ctx.identitiesPaced(() => ctx.directoryGate.pass(this.#signal))
   }
 
   async run(): Promise<void> {
@@ -108,14 +113,21 @@ class Driver {
     }
   }
 
+  /** Never rejects: nobody may be listening when it ends. */
   async #fetch(job: RunningJob, repo: DueRepo): Promise<void> {
     const query = hostQuery(this.#ctx, this.#claim.origin, this.#gate, this.#signal)
+    // Read ahead, the repo may have been looked at before another job had it fetched.
+    const stored = repo.stored || this.#fetched.has(repo.repo)
+    this.#fetched.add(repo.repo)
     try {
-      await fetchRepo(this.#ctx, { claim: this.#claim, job, repo, query })
+      const assignment = { claim: this.#claim, job, repo: { ...repo, stored }, query }
+      await fetchRepo(this.#ctx, { ...assignment, identities: this.#identities }).catch(async (error) => {
+        if (!(error instanceof RateLimited) || this.#signal.aborted) throw error
+        await this.#pause(error.until)
+      })
     } catch (error) {
       if (this.#signal.aborted) return
-      if (error instanceof RateLimited) await this.#pause(error.until)
-      else if (error instanceof ClaimLost) this.#letGo()
+      if (error instanceof ClaimLost) this.#letGo()
       else this.#error ??= error
     }
   }

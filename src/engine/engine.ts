@@ -11,6 +11,7 @@ import { discoverRepos } from './discover.js'
 import { Dispatch } from './dispatch.js'
 import { driveHost } from './drive.js'
 import { Gate } from './gate.js'
+import { Relays } from './relays.js'
 import { resolveRepos } from './resolve.js'
 import { LISTING_RETRY, REPO_RETRY, type RetryPolicy } from './retry.js'
 import { Settler } from './settle.js'
@@ -82,7 +83,6 @@ export class Engine implements AsyncDisposable {
     // A row of its own, even where a PDS answers at the same origin: each has its driver.
     const directory = `${config.network.directoryUrl}#directory`
     const directoryHost = (await hostIds(store.db, [directory])).get(directory)!
-    const gates = new Map<string, Gate>()
     const ctx: EngineContext = {
       ...options,
       db: store.db,
@@ -90,13 +90,9 @@ export class Engine implements AsyncDisposable {
       writer: new Writer(store.pool, (steps) => settler.noticed(steps)),
       collections: new CollectionIds(store.db),
       directoryHost,
-      relayGate: (origin) => {
-        const gate = gates.get(origin) ?? new Gate(config.network.hostRpm, 0, now)
-        gates.set(origin, gate)
-        return gate
-      },
+      directoryGate: new Gate(config.network.directoryRpm, 0, now),
+      relays: new Relays(store.db, config.network.hostRpm, now),
       retry: { repo: options.retry?.repo ?? REPO_RETRY, listing: options.retry?.listing ?? LISTING_RETRY },
-      identities: options.identities(),
       identitiesPaced: options.identities,
     }
     tell('engine.started', { hosts: config.engine.hosts })

@@ -1,3 +1,4 @@
+import type { Identities } from '../atproto/identity.js'
 import { Failure, RateLimited, Unavailable } from '../atproto/outcome.js'
 import { type Query, RepoNotFound } from '../atproto/pds.js'
 import { type HostClaim, hostIds } from '../store/hosts.js'
@@ -5,6 +6,7 @@ import type { RunningJob } from '../store/jobs.js'
 import type { DueRepo } from '../store/repos.js'
 import type { EngineContext } from './context.js'
 import { type Progress, readByListRecords } from './list-records.js'
+import { pauseHost } from './relays.js'
 import { RepoState } from './repo-state.js'
 
 export interface Assignment {
@@ -12,7 +14,12 @@ export interface Assignment {
   readonly job: RunningJob
   readonly repo: DueRepo
   readonly query: Query
+  /** Looks up accounts at the directory's pace. */
+  readonly identities: Identities
 }
+
+/** A longer pause of the directory is not waited for. */
+const SHORT_PAUSE_MS = 2_000
 
 /**
  * Takes one repo to its outcome, or to a later try.
@@ -22,7 +29,9 @@ export async function fetchRepo(ctx: EngineContext, assignment: Assignment): Pro
   const state = new RepoState(ctx, assignment)
   try {
     await read(ctx, assignment, state).catch((error: unknown) => {
-      if (error instanceof RepoNotFound) return follow(ctx, assignment, state)
+      if (error instanceof RepoNotFound || error instanceof Unavailable) {
+        return follow(ctx, assignment, state, error)
+      }
       throw error
     })
   } catch (error) {
@@ -43,27 +52,51 @@ async function read(ctx: EngineContext, { job, repo, query }: Assignment, state:
     stored: repo.stored && from === null,
   }
   let written: Promise<void> = Promise.resolve()
-  for await (const reading of readByListRecords(query, wish, from, ctx.now)) {
+  try {
+    for await (const reading of readByListRecords(query, wish, from, ctx.now)) {
+      await written
+      written = state.store(reading)
+      // Awaited with the next page in hand, or below: a failure before that must not count as unhandled.
+      written.catch(() => {})
+    }
+  } finally {
+    // When the reading fails too: what is written of the failure must not overtake the page before it.
     await written
-    written = state.store(reading)
-    // Awaited with the next page in hand, or below: a failure before that must not count as unhandled.
-    written.catch(() => {})
   }
-  await written
 }
 
-/** The host does not know the repo, so perhaps it has moved: the directory is asked before this is a verdict. */
-async function follow(ctx: EngineContext, { claim, repo }: Assignment, state: RepoState): Promise<void> {
+/**
+ * The host does not have the repo, or not any more, so perhaps it has moved: an account that moves is deactivated
+ * or deleted where it was. The directory is asked before this is a verdict.
+ */
+async function follow(
+  ctx: EngineContext,
+  { claim, repo, identities }: Assignment,
+  state: RepoState,
+  gone: RepoNotFound | Unavailable,
+): Promise<void> {
+  const { directoryGate } = ctx
+  // Nobody waits for a directory in a place that another repo could have.
+  if (directoryGate.heldUntil - ctx.now() > SHORT_PAUSE_MS) {
+    return state.deferred(new Date(directoryGate.heldUntil))
+  }
   try {
-    const located = await ctx.identities.locate(repo.did, true)
-    if (located.origin === claim.origin) {
-      throw new Failure('repo-not-found', `${claim.origin} does not know this account`)
-    }
+    const located = await identities.locate(repo.did, true)
+    if (located.origin === claim.origin) throw verdict(gone, claim.origin)
     const hosts = await hostIds(ctx.db, [located.origin])
     await state.moved(hosts.get(located.origin)!, located.origin)
   } catch (error) {
-    // Not this host's cooldown, but the directory's.
-    if (error instanceof RateLimited) await state.deferred(error.until)
-    else throw error
+    if (!(error instanceof RateLimited)) throw error
+    // Not this host's cooldown, but the directory's, or that of one did:web.
+    if (repo.did.startsWith('did:plc:')) {
+      directoryGate.holdUntil(error.until.getTime())
+      await pauseHost(ctx.db, ctx.directoryHost, error.until)
+    }
+    await state.deferred(error.until)
   }
+}
+
+function verdict(gone: RepoNotFound | Unavailable, origin: string): Error {
+  if (gone instanceof Unavailable) return gone
+  return new Failure('repo-not-found', `${origin} does not know this account`)
 }

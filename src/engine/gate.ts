@@ -30,6 +30,11 @@ export class Gate {
     return this.#nextAt
   }
 
+  /** Until when the host asked to be left alone (ms since epoch); may be long ago. */
+  get heldUntil(): number {
+    return this.#heldUntil
+  }
+
   /** Waits for this request's turn; rejects with the signal's reason when it is aborted. */
   async pass(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted()

@@ -8,7 +8,7 @@ import { type RunningJob, runningJobs, startJob } from '../store/jobs.js'
 import { unresolvedRepos } from '../store/repos.js'
 import type { RepoStep } from '../store/steps.js'
 import type { EngineContext } from './context.js'
-import { Gate } from './gate.js'
+import type { Gate } from './gate.js'
 import { afterFailure } from './retry.js'
 
 /**
@@ -35,7 +35,8 @@ export async function resolveRepos(
 ): Promise<void> {
   const claim = await claimHost(ctx.db, directory)
   if (!claim || claim.nextRequestAt.getTime() - ctx.now() > SHORT_PAUSE_MS) return
-  const gate = new Gate(ctx.config.network.directoryRpm, claim.nextRequestAt.getTime(), ctx.now)
+  const gate = ctx.directoryGate
+  gate.holdUntil(claim.nextRequestAt.getTime())
   const resolver = new Resolver(ctx, claim, gate, signal)
   const endsAt = ctx.now() + TURN_MS
   try {
@@ -98,8 +99,11 @@ class Resolver {
         if (this.#isOver()) return
         const move = await this.#lookUp(job, repo, atHand.get(repo.did))
         if (move?.movedTo !== undefined) hosts.add(move.movedTo)
+        if (!move) continue
         // Not awaited here: the next look-up need not wait for the batch this one is written in.
-        if (move) writes.push(this.#write(job, repo, move))
+        const written = this.#write(job, repo, move)
+        written.catch(() => {})
+        writes.push(written)
       }
     }
     const workers = await Promise.allSettled(Array.from({ length: CONCURRENCY }, worker))

@@ -39,7 +39,8 @@ export interface CheckedInput {
 /** @throws RequestError that names everything wrong with the first bad field */
 export function checkInput(input: JobInput): CheckedInput {
   // The lexicon's check lets a list through, and a list has none of the fields.
-  if (Array.isArray(input)) throw new RequestError('InvalidRequest', 'The input is a list; it must be an object')
+  if (Array.isArray(input))
+    throw new RequestError('InvalidRequest', 'The input is a list; it must be an object')
   const collections = checkCollections(input.collections)
   const repos = checkRepos(input.repos)
   assertScope(collections, repos)

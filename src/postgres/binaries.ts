@@ -39,8 +39,9 @@ export async function findBinaries(options: FindBinariesOptions): Promise<Binari
   const packageName = embeddedPackageName(process.platform, process.arch)
   const problems: string[] = []
   const packageDirectory = resolvePackage(packageName)
-  if (packageDirectory === undefined) problems.push(`the npm package ${packageName} is not installed`)
-  else {
+  if (packageDirectory === undefined) {
+    problems.push(`the npm package ${packageName} is not installed`)
+  } else {
     const found = await attempt(problems, async () => {
       return checked(await usableBinDirectory({ ...options, packageDirectory }), options.user)
     })
@@ -89,8 +90,9 @@ export async function systemBinDirectories(path: string): Promise<string[]> {
 
 async function checked(bin: string, user: ServerUser | undefined): Promise<Binaries> {
   const { text, major } = await probeVersion(bin, user)
-  if (major < OLDEST_MAJOR_VERSION)
+  if (major < OLDEST_MAJOR_VERSION) {
     throw new EmbeddedPostgresError(`${bin} has version ${text}, which is too old`)
+  }
   await access(join(bin, process.platform === 'win32' ? 'initdb.exe' : 'initdb'), constants.X_OK)
   return { bin, version: text, major }
 }

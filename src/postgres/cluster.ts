@@ -51,8 +51,8 @@ export async function ensureCluster(context: ClusterContext): Promise<void> {
 }
 
 /**
- * The password of the user `aquifer`; undefined when its file is missing or empty. The file is for its owner only, also
- * when somebody copied it about.
+ * The password of the user `aquifer`; undefined when its file is missing or empty. The file is for its owner
+ * only, also when somebody copied it about.
  */
 export async function readPassword(layout: Layout): Promise<string | undefined> {
   const password = await readIfExists(layout.password)
@@ -96,10 +96,7 @@ async function initialise(context: ClusterContext, unfinished: string): Promise<
       user,
       descriptors,
     })
-    if (code !== 0)
-      throw new EmbeddedPostgresError(
-        `cannot make a PostgreSQL cluster in ${layout.root}:\n${lastLines(output)}`,
-      )
+    if (code !== 0) throw initialisingFailed(layout, lastLines(output))
   }
   // Synced once, when all is in it.
   await initdb('-U', DATABASE_NAME, '-E', 'UTF8', '--no-locale', ...locale, '--auth=reject', '--no-sync')
@@ -109,6 +106,14 @@ async function initialise(context: ClusterContext, unfinished: string): Promise<
   await runStatements(context, { path: cluster, descriptors }, statements)
   await initdb('--sync-only')
   await writeDurably(layout.password, `${password}\n`, 0o600)
+}
+
+function initialisingFailed(layout: Layout, said: string): EmbeddedPostgresError {
+  // Such as a container that runs under a number.
+  const hint = /could not look up effective user/.test(said)
+    ? '\nGive this user a name in /etc/passwd, or set DATABASE_URL to a PostgreSQL server'
+    : ''
+  return new EmbeddedPostgresError(`cannot make a PostgreSQL cluster in ${layout.root}:\n${said}${hint}`)
 }
 
 /** The data outlives the loss of the password file. */
@@ -129,24 +134,16 @@ async function runStatements(
   const { code, output } = await runCommand(
     join(binaries.bin, 'postgres'),
     // A statement that fails ends it, and does not come up in the output: there is a password in one.
-    [
-      '--single',
-      '-D',
-      cluster.path,
-      '-c',
-      'exit_on_error=on',
-      '-c',
-      'log_min_error_statement=panic',
-      'template1',
-    ],
+    ['--single', '-D', cluster.path, '--exit_on_error=on', '--log_min_error_statement=panic', 'template1'],
     {
       user,
       descriptors: cluster.descriptors,
       input: statements.map((statement) => `${statement}\n`).join(''),
     },
   )
-  if (code !== 0)
+  if (code !== 0) {
     throw new EmbeddedPostgresError(`cannot set up the PostgreSQL cluster:\n${lastLines(output)}`)
+  }
 }
 
 function newPassword(): string {

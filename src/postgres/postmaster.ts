@@ -2,7 +2,7 @@
  * The running server: its main process, which Postgres calls the postmaster, and which says in
  * `postmaster.pid` who it is, what port it listens on and whether it is ready.
  */
-import { rm } from 'node:fs/promises'
+import { rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { EmbeddedPostgresError, systemErrorCode } from './errors.js'
@@ -17,6 +17,8 @@ export interface PostmasterFile {
 
 export interface Postmaster extends PostmasterFile {
   readonly identity: ProcessIdentity
+  /** When its file was written last, see {@link postmasterFileTime}. */
+  readonly writtenAt: number | undefined
 }
 
 const POLL_MILLISECONDS = 10
@@ -64,13 +66,25 @@ export function isPostmasterOf(
  */
 export async function findPostmaster(cluster: string, clusterName: string): Promise<Postmaster | undefined> {
   const path = join(cluster, 'postmaster.pid')
+  const writtenAt = await postmasterFileTime(cluster)
   const file = parsePostmasterFile((await readIfExists(path)) ?? '')
   if (file === undefined) return undefined
   const found = await findProcess(file.pid)
-  if (found !== undefined && isPostmasterOf(found.arguments, cluster, clusterName))
-    return { ...file, identity: found }
+  if (found !== undefined && isPostmasterOf(found.arguments, cluster, clusterName)) {
+    return { ...file, identity: found, writtenAt }
+  }
   if (isIdInUse(file.pid)) await rm(path, { force: true })
   return undefined
+}
+
+/** When `postmaster.pid` was written last, in milliseconds since 1970; undefined when there is none. */
+export async function postmasterFileTime(cluster: string): Promise<number | undefined> {
+  try {
+    return (await stat(join(cluster, 'postmaster.pid'))).mtimeMs
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return undefined
+    throw error
+  }
 }
 
 function isIdInUse(pid: number): boolean {

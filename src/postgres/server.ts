@@ -6,7 +6,7 @@ import type { ClusterContext } from './cluster.js'
 import { commonSpawnOptions } from './command.js'
 import { EmbeddedPostgresError, messageOf } from './errors.js'
 import { choosePort, rememberPort } from './port.js'
-import { findPostmaster, type Postmaster } from './postmaster.js'
+import { findPostmaster, type Postmaster, postmasterFileTime } from './postmaster.js'
 import { openServerLog, readLogTail } from './server-log.js'
 import { openForServer } from './server-user.js'
 import { type ServerSettings, serverArguments } from './settings.js'
@@ -70,6 +70,7 @@ async function startOnce(context: ServerContext): Promise<Postmaster | string> {
   const { size: logStart } = await serverLog.stat()
   const said = async (problem: string) =>
     [problem, await readLogTail(layout.serverLog, logStart)].join('\n').trim()
+  const left = await postmasterFileTime(layout.cluster)
   let child: ChildProcess
   try {
     child = spawn(
@@ -85,7 +86,7 @@ async function startOnce(context: ServerContext): Promise<Postmaster | string> {
   } catch (error) {
     return messageOf(error)
   }
-  const result = await waitUntilReady(context, child)
+  const result = await waitUntilReady(context, child, left)
   child.unref()
   if (typeof result === 'string') return said(result)
   await rememberPort(layout.port, port)
@@ -94,8 +95,17 @@ async function startOnce(context: ServerContext): Promise<Postmaster | string> {
   return result
 }
 
-/** The server when it is ready, or, when it ended before, why it could not even be run, or nothing. */
-async function waitUntilReady(context: ServerContext, child: ChildProcess): Promise<Postmaster | string> {
+/**
+ * The server when it is ready, or, when it ended before, why it could not even be run, or nothing.
+ *
+ * @param left when the file that an earlier server left was written: in a container that is started again the
+ *   new server often has the old one's process id, and the old file says that it is ready
+ */
+async function waitUntilReady(
+  context: ServerContext,
+  child: ChildProcess,
+  left: number | undefined,
+): Promise<Postmaster | string> {
   let ended: string | undefined
   child.once('exit', () => {
     ended ??= ''
@@ -108,7 +118,8 @@ async function waitUntilReady(context: ServerContext, child: ChildProcess): Prom
     // Looked at first, so that the end of this very server is not taken for the readiness of an older one.
     const end = ended
     const found = await findPostmaster(context.layout.cluster, context.clusterName)
-    if (found?.pid === child.pid && found?.status === 'ready') return found
+    const isOwn = found?.pid === child.pid && found?.writtenAt !== left
+    if (found?.status === 'ready' && isOwn) return found
     if (end !== undefined) return end
     await sleep(POLL_MILLISECONDS)
   }

@@ -46,6 +46,9 @@ export function openStore(options: {
     types,
   })
   pool.on('error', options.onError)
+  // The pool listens to the connections that lie in it. One that breaks while it is taken, but not asked
+  // anything, would end the process; with a listener, its next query fails.
+  pool.on('connect', (client) => client.on('error', () => {}))
   const db = new Kysely<Database>({ dialect: new PostgresDialect({ pool }) })
   return { db, pool, [Symbol.asyncDispose]: () => db.destroy() }
 }

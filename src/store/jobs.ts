@@ -1,7 +1,12 @@
+import { createHash } from 'node:crypto'
 import { type SqlBool, sql } from 'kysely'
 import type { FailureClass, JobStatus, Level, RequestedMethod } from '../verdict.js'
 import type { Db, Trx } from './database.js'
 import { addListings, addRepos } from './listings.js'
+import { printable } from './text.js'
+
+/** The longest reason kept for a job that failed, in UTF-16 units. */
+const ERROR_LENGTH_MAX = 1_000
 
 export interface NewJob {
   readonly id: string
@@ -121,16 +126,13 @@ export async function insertJob(trx: Trx, job: NewJob): Promise<boolean> {
 /** The number of a set of collections, made as needed. The empty set stands for every collection. */
 async function scopeId(trx: Trx, collections: readonly string[]): Promise<number> {
   const sorted = [...new Set(collections)].sort()
+  const hash = createHash('sha256').update(JSON.stringify(sorted)).digest('base64url')
   await trx
     .insertInto('scope')
-    .values({ collections: sorted })
-    .onConflict((conflict) => conflict.column('collections').doNothing())
+    .values({ hash, collections: sorted })
+    .onConflict((conflict) => conflict.column('hash').doNothing())
     .execute()
-  const row = await trx
-    .selectFrom('scope')
-    .select('id')
-    .where('collections', '=', sql<string[]>`${sorted}::text[]`)
-    .executeTakeFirstOrThrow()
+  const row = await trx.selectFrom('scope').select('id').where('hash', '=', hash).executeTakeFirstOrThrow()
   return row.id
 }
 
@@ -167,7 +169,7 @@ export async function finishDiscovery(db: Db, key: number): Promise<void> {
 export async function failJob(db: Db, key: number, error: string, now: Date): Promise<boolean> {
   const result = await db
     .updateTable('job')
-    .set({ status: 'failed', stage: 'failed', error: error.slice(0, 1000), completed_at: now })
+    .set({ status: 'failed', stage: 'failed', error: printable(error, ERROR_LENGTH_MAX), completed_at: now })
     .where('key', '=', key)
     .where('status', '=', 'running')
     .executeTakeFirst()

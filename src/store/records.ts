@@ -24,14 +24,31 @@ export interface RecordQuery {
   readonly limit: number
 }
 
+/** The records of one collection of one repo: one stretch of the key that records are stored under. */
+interface Range {
+  readonly seq: number
+  readonly did: string
+  readonly repo: number
+  readonly collection: string
+  readonly collectionId: number
+  /** The record key to go on after. */
+  readonly after: string
+  /** How many records its receipt counts: about as many as there are. */
+  readonly counted: number
+}
+
 const START: RecordPosition = { seq: 0, collection: '', rkey: '' }
 
-/** Repos looked into by one statement: bounds its cost where many repos hold no matching record. */
+/** Repos, and ranges of them, looked into by one statement: bounds its cost where many hold no record. */
 const REPOS_PER_STATEMENT = 500
+const RANGES_PER_STATEMENT = 2_000
 
 /**
  * A page of what a job has fetched: in the order its repos were completed, then by collection and record key.
  * A reader that goes on from the last record it got misses nothing: a repo completed later has a higher number.
+ *
+ * The statements are simple ones, each with one good plan: joined into one, the tables of a young database, of
+ * which the planner knows nothing yet, are read whole for every repo.
  * @param after null to start
  */
 export async function listRecords(
@@ -41,57 +58,113 @@ export async function listRecords(
 ): Promise<StoredRecord[]> {
   const records: StoredRecord[] = []
   let from = after ?? START
-  while (records.length < query.limit) {
+  for (;;) {
     const repos = await completedRepos(db, query, from.seq)
-    if (repos.length === 0) break
-    records.push(...(await recordsOf(db, { ...query, limit: query.limit - records.length }, repos, from)))
-    if (repos.length < REPOS_PER_STATEMENT) break
-    from = { seq: repos.at(-1)! + 1, collection: '', rkey: '' }
+    let ranges = await rangesOf(db, query, repos, from)
+    while (ranges.length > 0 && records.length < query.limit) {
+      const wanted = query.limit - records.length
+      const count = rangesFor(ranges, wanted)
+      records.push(...(await recordsIn(db, ranges.slice(0, count), wanted)))
+      ranges = ranges.slice(count)
+    }
+    if (records.length === query.limit || repos.length < REPOS_PER_STATEMENT) return records
+    from = { seq: repos.at(-1)!.seq + 1, collection: '', rkey: '' }
   }
-  return records
 }
 
-async function completedRepos(db: Db, query: RecordQuery, seq: number): Promise<number[]> {
+type CompletedRepo = Pick<Range, 'seq' | 'did' | 'repo'>
+
+async function completedRepos(db: Db, query: RecordQuery, seq: number): Promise<CompletedRepo[]> {
   let repos = db
     .selectFrom('job_repo')
-    .select('seq')
+    .select(['seq', 'did', 'repo'])
     .where('job', '=', query.job)
     .where('status', '=', 'completed')
     .where('seq', '>=', seq)
     .orderBy('seq')
     .limit(REPOS_PER_STATEMENT)
   if (query.did !== null) repos = repos.where('did', '=', query.did)
-  return (await repos.execute()).map((row) => row.seq)
+  return repos.execute()
 }
 
-async function recordsOf(
+/** The ranges of these repos in order, from a position on. The collections of a repo come from its receipt. */
+async function rangesOf(
   db: Db,
   query: RecordQuery,
-  repos: readonly number[],
+  repos: readonly CompletedRepo[],
   from: RecordPosition,
-): Promise<StoredRecord[]> {
-  // The collections of a repo come from its receipt, in byte order, so that each is one range of the key.
-  // Only the repo the reader stopped in needs its position compared; the ones behind it are read from their start.
-  const { rows } = await sql<StoredRecord>`
-    select r.seq, r.did, c.nsid as collection, record.rkey, record.cid, record.value
-    from job_repo r
-    join receipt on receipt.repo = r.repo and receipt.scope = ${query.scope}
-    cross join lateral (
-      select collection.id, collection.nsid
-      from jsonb_object_keys(receipt.counts) as key (nsid)
-      join collection on collection.nsid = key.nsid collate "C"
-      where (${query.collection}::text is null or collection.nsid = ${query.collection})
-        and (r.seq > ${from.seq} or collection.nsid >= ${from.collection})
-    ) c
+): Promise<Range[]> {
+  if (repos.length === 0) return []
+  const receipts = await db
+    .selectFrom('receipt')
+    .select(['repo', 'counts'])
+    .where('scope', '=', query.scope)
+    .where('repo', '=', sql<number>`any(${repos.map(({ repo }) => repo)}::bigint[])`)
+    .execute()
+  const countsOf = new Map(receipts.map(({ repo, counts }) => [repo, counts]))
+  const idOf = await collectionIds(db, query, [...countsOf.values()])
+  return repos.flatMap(({ seq, did, repo }) => {
+    const here = seq === from.seq ? from : START
+    return Object.entries(countsOf.get(repo) ?? {})
+      .filter(([nsid]) => idOf.has(nsid) && nsid >= here.collection)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([collection, counted]) => ({
+        seq,
+        did,
+        repo,
+        collection,
+        collectionId: idOf.get(collection)!,
+        after: collection === here.collection ? here.rkey : '',
+        counted,
+      }))
+  })
+}
+
+/** The numbers of the collections that are asked for. */
+async function collectionIds(
+  db: Db,
+  query: RecordQuery,
+  counts: readonly Record<string, number>[],
+): Promise<Map<string, number>> {
+  const named = new Set(counts.flatMap((each) => Object.keys(each)))
+  const nsids = [...named].filter((nsid) => query.collection === null || nsid === query.collection)
+  if (nsids.length === 0) return new Map()
+  const rows = await db
+    .selectFrom('collection')
+    .select(['id', 'nsid'])
+    .where('nsid', '=', sql<string>`any(${nsids}::text[])`)
+    .execute()
+  return new Map(rows.map(({ id, nsid }) => [nsid, id]))
+}
+
+/** How many ranges to read for so many records, as far as receipts tell: too few only cost another statement. */
+function rangesFor(ranges: readonly Range[], wanted: number): number {
+  let counted = 0
+  const enough = ranges.findIndex((range) => {
+    counted += range.counted
+    return counted >= wanted
+  })
+  return Math.min(enough === -1 ? ranges.length : enough + 1, RANGES_PER_STATEMENT)
+}
+
+async function recordsIn(db: Db, ranges: readonly Range[], limit: number): Promise<StoredRecord[]> {
+  const column = <Key extends keyof Range>(key: Key) => ranges.map((range) => range[key])
+  const { rows } = await sql<{ n: number; rkey: string; cid: string; value: string | null }>`
+    select range.n, record.*
+    from unnest(
+      ${column('repo')}::bigint[], ${column('collectionId')}::int[], ${column('after')}::text[]
+    ) with ordinality as range (repo, collection, after, n)
     cross join lateral (
       select rkey, cid, value from record
-      where record.repo = r.repo and record.collection = c.id and record.cid is not null
-        and record.rkey > case when r.seq = ${from.seq} and c.nsid = ${from.collection} then ${from.rkey} else '' end
+      where record.repo = range.repo and record.collection = range.collection
+        and record.cid is not null and record.rkey > range.after
       order by record.rkey
-      limit ${query.limit}
+      limit ${limit}
     ) record
-    where r.job = ${query.job} and r.status = 'completed' and r.seq = any(${[...repos]}::bigint[])
-    order by r.seq, c.nsid, record.rkey
-    limit ${query.limit}`.execute(db)
-  return rows
+    order by range.n, record.rkey
+    limit ${limit}`.execute(db)
+  return rows.map(({ n, ...record }) => {
+    const { seq, did, collection } = ranges[n - 1]!
+    return { seq, did, collection, ...record }
+  })
 }

@@ -18,7 +18,7 @@ export interface Database {
   repo: { id: Generated<number>; did: string }
   collection: { id: Generated<number>; nsid: string }
   record: RecordTable
-  scope: { id: Generated<number>; collections: string[] }
+  scope: { id: Generated<number>; hash: string; collections: string[] }
   receipt: ReceiptTable
   host: { id: Generated<number>; origin: string; epoch: Generated<number>; next_request_at: Generated<Date> }
   /** document is JSON text: a stranger's document may hold what jsonb refuses. */

@@ -1,12 +1,17 @@
 import type pg from 'pg'
 import type { FailureClass, Level, Method, RepoStatus, UnavailableReason } from '../verdict.js'
 import { TextArray, textArray } from './binary.js'
+import { WRITE_STEPS } from './steps-statement.js'
+import { printable } from './text.js'
 
 /**
  * Writing what happened to repos. A step is one move of one repo of one job: a page stored, a PDS found, a
  * verdict. Many steps of many repos go out in one statement, so that rows, receipt, progress and counters of
  * each are durable together or not at all.
  */
+
+/** The longest message kept with a repo, in UTF-16 units: enough to tell failures apart in a list of them. */
+const MESSAGE_LENGTH_MAX = 300
 
 /** The claim under which a driver writes: its host and the epoch it raised when it started. */
 export interface Fence {
@@ -59,118 +64,6 @@ export interface RepoStep {
   readonly receipt?: ReceiptRow
 }
 
-const STATEMENT = `
-with step as materialized (
-  select t.* from unnest(
-    $1::int[], $2::text[], $3::bigint[], $4::int[], $5::bigint[], $6::text[], $7::int[], $8::int[], $9::text[],
-    $10::text[], $11::text[], $12::text[], $13::int[], $14::timestamptz[], $15::text[], $16::int[], $17::int[],
-    $18::text[], $19::text[], $20::int[], $21::text[], $22::text[]
-  ) with ordinality as t (
-    job, did, repo, host, epoch, status, moved_to, first_resolved, method,
-    failure, reason, message, attempts, retry_at, progress, records, records_added,
-    level, rev, scope, data_cid, counts, n
-  )
-),
--- Sharing the host rows to the commit holds off whoever wants to raise an epoch; the order prevents deadlock.
-held as materialized (
-  select host.id, host.epoch
-  from host join (select distinct step.host, step.epoch from step) claim
-    on claim.host = host.id and claim.epoch = host.epoch
-  order by host.id
-  for share of host
-),
-live as materialized (
-  select step.* from step join held on held.id = step.host and held.epoch = step.epoch
-  where exists (
-    select 1 from job_repo r
-    where r.job = step.job and r.did = step.did and r.status in ('waiting', 'resolved', 'fetching')
-  )
-),
--- Two jobs may read one repo at two hosts: of two rows for a key the stronger one stays, and batches that hold
--- the same keys lock them in one order.
-wanted as (
-  select distinct on (live.repo, r.collection, r.rkey collate "C")
-    live.repo, r.collection, r.rkey, live.level::proof_level, r.cid, live.rev, r.value
-  from unnest($23::int[], $24::int[], $25::text[], $26::text[], $27::text[]) as r (n, collection, rkey, cid, value)
-  join live on live.n = r.n
-  order by live.repo, r.collection, r.rkey collate "C",
-    live.level::proof_level desc, live.rev collate "C" desc nulls last, live.n desc
-),
-stored as (
-  insert into record (repo, collection, rkey, level, cid, rev, value)
-  select repo, collection, rkey, level, cid, rev, value::json from wanted
-  on conflict (repo, collection, rkey) do update
-    set cid = excluded.cid, rev = excluded.rev, level = excluded.level, value = excluded.value
-    where (record.cid is distinct from excluded.cid or excluded.level > record.level)
-      and excluded.level >= record.level
-      and (record.rev is null or excluded.rev >= record.rev)
-  returning 1
-),
--- Taken last (the count makes it wait for the rows) and held to the commit: numbers become visible in order.
-locked as materialized (
-  select p.job, p.seq from job_progress p
-  where p.job in (select live.job from live) and (select count(*) from stored) >= 0
-  order by p.job
-  for update
-),
-changed as (
-  update job_repo r
-  set status = live.status::repo_status,
-      host = coalesce(live.moved_to, r.host),
-      method = live.method::fetch_method,
-      failure = live.failure::failure_class,
-      reason = live.reason::unavailable_reason,
-      message = live.message,
-      attempts = live.attempts,
-      retry_at = live.retry_at,
-      progress = live.progress::jsonb,
-      records = live.records,
-      seq = locked.seq + live.n
-  from live join locked on locked.job = live.job
-  where r.job = live.job and r.did = live.did and r.status in ('waiting', 'resolved', 'fetching')
-  -- All that a receipt needs, too: joining live again would compare every step with every other one.
-  returning live.n, r.job, r.status, r.failure, r.method, r.records, live.first_resolved, live.records_added,
-            live.repo, live.host, live.level, live.rev, live.scope, live.data_cid, live.counts
-),
-counted as (
-  update job_progress p
-  set seq = p.seq + $28::int,
-      resolved = p.resolved + c.resolved,
-      completed = p.completed + c.completed,
-      unavailable = p.unavailable + c.unavailable,
-      failed = p.failed + c.failed,
-      records = p.records + c.records
-  from (
-    select job,
-           sum(first_resolved) as resolved,
-           count(*) filter (where status = 'completed') as completed,
-           count(*) filter (where status = 'unavailable') as unavailable,
-           count(*) filter (where status = 'failed') as failed,
-           sum(records_added) as records
-    from changed group by job
-  ) c
-  where p.job = c.job
-),
-failures as (
-  insert into job_failure (job, class, count)
-  select job, failure, count(*) from changed where status = 'failed' group by job, failure
-  on conflict (job, class) do update set count = job_failure.count + excluded.count
-),
-receipts as (
-  insert into receipt (repo, scope, records, level, method, host, rev, data_cid, counts, completed_at)
-  select distinct on (repo, scope)
-    repo, scope, records, level::proof_level, method, host, rev, data_cid, counts::jsonb, now()
-  from changed
-  where status = 'completed'
-  order by repo, scope, level::proof_level desc, rev collate "C" desc nulls last, n desc
-  on conflict (repo, scope) do update
-    set records = excluded.records, level = excluded.level, method = excluded.method, host = excluded.host,
-        rev = excluded.rev, data_cid = excluded.data_cid, counts = excluded.counts,
-        completed_at = excluded.completed_at
-    where excluded.level >= receipt.level and (receipt.rev is null or excluded.rev is null or excluded.rev >= receipt.rev)
-)
-select n::int as n from changed`
-
 /**
  * Steps gathered for one statement. Two steps for the same repo must not be in one batch: a driver waits for
  * a repo's step before it makes the next one.
@@ -213,7 +106,7 @@ export class StepBatch {
     const steps = this.#steps
     const { rows } = await client.query<{ n: number }>({
       name: 'write-steps',
-      text: STATEMENT,
+      text: WRITE_STEPS,
       values: [
         steps.map((s) => s.job),
         textArray(steps.map((s) => s.did)),
@@ -226,7 +119,7 @@ export class StepBatch {
         textArray(steps.map((s) => s.method ?? null)),
         textArray(steps.map((s) => s.failure ?? null)),
         textArray(steps.map((s) => s.reason ?? null)),
-        textArray(steps.map((s) => (s.message === undefined ? null : printable(s.message)))),
+        textArray(steps.map((s) => (s.message === undefined ? null : printable(s.message, MESSAGE_LENGTH_MAX)))),
         steps.map((s) => s.attempts),
         steps.map((s) => s.retryAt ?? null),
         textArray(steps.map((s) => s.progress ?? null)),
@@ -250,6 +143,9 @@ export class StepBatch {
     return applied
   }
 }
+
+/** What a reading without signatures at rev $3 may remove. */
+const REMOVABLE = `cid is not null and level < 'signed' and (rev is null or rev <= $3)`
 
 /**
  * Removes the records of a repo that a complete reading did not contain, and leaves tombstones. Part of the
@@ -293,12 +189,4 @@ export async function entombMissing(
     removed += rowCount ?? 0
   }
   return removed
-}
-
-/** What a reading without signatures at rev $3 may remove. */
-const REMOVABLE = `cid is not null and level < 'signed' and (rev is null or rev <= $3)`
-
-/** Text a text column takes: without NUL, and short enough for a row that lists failures. */
-function printable(message: string): string {
-  return message.replaceAll('\u0000', '').slice(0, 300)
 }

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { SYSTEM_CLOCK } from '../../src/client/clock.js'
 import {
   BackfillError,
   DetailsDeleted,
@@ -11,6 +12,7 @@ import { retryDelay, retryPolicy } from '../../src/client/retry.js'
 import { findFreePort } from '../support/network/loopback.js'
 import {
   claimsOf,
+  collect,
   hang,
   jobView,
   ok,
@@ -184,11 +186,15 @@ describe('abort', () => {
   test('during the wait for another attempt', async () => {
     const controller = new AbortController()
     const reason = new Error('enough')
-    await using service = await startScripted((response, request) => {
-      response.on('finish', () => setImmediate(() => controller.abort(reason)))
-      return refuse(503, 'Busy', { 'retry-after': '30' })(response, request)
-    })
-    const client = await scriptedClient(service.url)
+    await using service = await startScripted(refuse(503, 'Busy', { 'retry-after': '30' }))
+    const clock = {
+      sleep(ms: number, signal?: AbortSignal) {
+        const slept = SYSTEM_CLOCK.sleep(ms, signal)
+        controller.abort(reason)
+        return slept
+      },
+    }
+    const client = await scriptedClient(service.url, { clock })
     const began = performance.now()
     await expect(client.getJobStatus(JOB, { signal: controller.signal })).rejects.toBe(reason)
     expect(performance.now() - began).toBeLessThan(5_000)
@@ -265,9 +271,7 @@ describe('answers', () => {
       ok({ records: [] }),
     )
     const client = await scriptedClient(service.url)
-    expect(await Array.fromAsync(client.allRecords(JOB, { collection: 'com.example.post' }))).toEqual([
-      record,
-    ])
+    expect(await collect(client.allRecords(JOB, { collection: 'com.example.post' }))).toEqual([record])
     expect(service.requests.map(({ url }) => Object.fromEntries(url.searchParams))).toEqual([
       { job: JOB, limit: '500', collection: 'com.example.post' },
       { job: JOB, limit: '500', collection: 'com.example.post', cursor: '1' },
@@ -301,7 +305,12 @@ describe('waitForJob', () => {
     expect(seen).toEqual(['running', 'paused', 'cancelled'])
 
     let now = 0
-    const clock = { ...testClock(), now: () => now, sleep: async (ms: number) => void (now += ms) }
+    const clock = {
+      now: () => now,
+      async sleep(ms: number) {
+        now += ms
+      },
+    }
     await using lost = await startScripted(ok(jobView()), down)
     const other = await scriptedClient(lost.url, { retry: { attempts: 1 }, clock })
     await expect(other.waitForJob(JOB, { pollMs: 10_000 })).rejects.toMatchObject({ name: 'Busy' })

@@ -99,3 +99,10 @@ export function jobView(parts: Record<string, unknown> = {}): Record<string, unk
     ...parts,
   }
 }
+
+/** Everything that an iterator gives. */
+export async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = []
+  for await (const item of items) all.push(item)
+  return all
+}

@@ -2,7 +2,7 @@ import type { LookupFunction } from 'node:net'
 import { TID } from '@atproto/common-web'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { collectRepos, finished } from '../support/jobs.js'
-import { answer, type Asked, type Body, type Fault, type Plan } from '../support/network/stand-in-faults.js'
+import { type Asked, answer, type Body, type Fault, type Plan } from '../support/network/stand-in-faults.js'
 import type { StandInPds } from '../support/network/stand-in-pds.js'
 import type { Backfill, TestService } from '../support/service.js'
 import { expectRecords, LIKE, newDid, POST, StandIns } from './support.js'
@@ -46,23 +46,28 @@ afterAll(async () => {
 
 const change = (of: (body: Body) => unknown): Fault => ({ kind: 'change', change: of })
 const changeFirst = (of: (record: Body) => object) =>
-  change((body) => ({ ...body, records: body.records.map((record: Body, at: number) => (at === 0 ? of(record) : record)) }))
+  change((body) => ({
+    ...body,
+    records: body.records.map((record: Body, at: number) => (at === 0 ? of(record) : record)),
+  }))
 const after = (what: () => unknown): Fault => ({ kind: 'after', what })
 const never = after(() => new Promise((resolve) => setTimeout(resolve, 1_500).unref()))
-const status = (body: object) => [
-  [LIST, answer(400, {}, { error: 'InvalidRequest', message: 'Could not find repo' })],
-  [STATUS, answer(200, {}, body)],
-] satisfies [string, Fault][]
+const status = (body: object) =>
+  [
+    [LIST, answer(400, {}, { error: 'InvalidRequest', message: 'Could not find repo' })],
+    [STATUS, answer(200, {}, body)],
+  ] satisfies [string, Fault][]
+
+type PlannedFaults = readonly (readonly [string | ((asked: Asked) => boolean), Fault])[]
 
 interface Case {
   /** Records of the repo; 3 when absent. */
   readonly records?: number
   /** What the host does to requests of a method, or to those that a function picks. */
-  readonly faults: readonly (readonly [string | ((asked: Asked) => boolean), Fault])[]
+  readonly faults: PlannedFaults | ((did: string) => PlannedFaults)
   /** As `outcomes` has it, and the attempts it took. */
   readonly ends: readonly [string, number]
 }
-
 
 /** How a host may fail one repo, and what is to be said of the repo then. */
 const CASES: Record<string, Case> = {
@@ -83,18 +88,29 @@ const CASES: Record<string, Case> = {
     faults: [[LIST, answer(401, {}, { error: 'AuthMissing', message: 'Authentication Required' })]],
     ends: ['failed bad-response', ALL],
   },
-  redirects: { faults: [[LIST, answer(302, { location: '/elsewhere' })]], ends: ['failed bad-response', ALL] },
-  'cuts the answer short': { faults: [[LIST, { kind: 'truncated' }]], ends: ['failed connection-failed', ALL] },
+  redirects: {
+    faults: [[LIST, answer(302, { location: '/elsewhere' })]],
+    ends: ['failed bad-response', ALL],
+  },
+  'cuts the answer short': {
+    faults: [[LIST, { kind: 'truncated' }]],
+    ends: ['failed connection-failed', ALL],
+  },
   'resets the connection': { faults: [[LIST, { kind: 'reset' }]], ends: ['failed connection-failed', ALL] },
   'never answers': { faults: [[LIST, never]], ends: ['failed timeout', ALL] },
   'answers with a list': { faults: [[LIST, answer(200, {}, [])]], ends: ['failed bad-response', ALL] },
-  'has no records in its answer': { faults: [[LIST, change(() => ({}))]], ends: ['failed bad-response', ALL] },
+  'has no records in its answer': {
+    faults: [[LIST, change(() => ({}))]],
+    ends: ['failed bad-response', ALL],
+  },
   'lists what is no record': {
     faults: [[LIST, change((body) => ({ ...body, records: [...body.records, null] }))]],
     ends: ['failed bad-response', ALL],
   },
   'lists a record of somebody else': {
-    faults: [[LIST, changeFirst((record) => ({ ...record, uri: record.uri.replace('did:plc:s', 'did:plc:t') }))]],
+    faults: [
+      [LIST, changeFirst((record) => ({ ...record, uri: record.uri.replace('did:plc:s', 'did:plc:t') }))],
+    ],
     ends: ['failed bad-response', ALL],
   },
   'lists a record of another collection': {
@@ -110,7 +126,9 @@ const CASES: Record<string, Case> = {
     ends: ['failed bad-response', ALL],
   },
   'lists keys in no order': {
-    faults: [[LIST, change((body) => ({ ...body, records: [body.records[1], body.records[2], body.records[0]] }))]],
+    faults: [
+      [LIST, change((body) => ({ ...body, records: [body.records[1], body.records[2], body.records[0]] }))],
+    ],
     ends: ['failed bad-response', ALL],
   },
   'gives a record the CID of another': {
@@ -118,7 +136,7 @@ const CASES: Record<string, Case> = {
     ends: ['failed cid-mismatch', 1],
   },
   'gives a value nested without end': {
-    faults: [[LIST, answer(200, {}, nested(50_000))]],
+    faults: (did) => [[LIST, answer(200, {}, nested(did, 50_000))]],
     ends: ['failed bad-response', ALL],
   },
   'gives a cursor that is a number': {
@@ -135,7 +153,12 @@ const CASES: Record<string, Case> = {
     ends: ['failed cursor-loop', 1],
   },
   'repeats a cursor after the last record': {
-    faults: [[({ method, cursor }) => method === LIST && cursor !== null, change(() => ({ records: [], cursor: 'r000000' }))]],
+    faults: [
+      [
+        ({ method, cursor }) => method === LIST && cursor !== null,
+        change(() => ({ records: [], cursor: 'r000000' })),
+      ],
+    ],
     ends: ['failed cursor-loop', 1],
   },
   'gives empty pages without end': {
@@ -161,9 +184,18 @@ const CASES: Record<string, Case> = {
     faults: [[({ method, cursor }) => method === LIST && cursor === 'r000050', answer(500)]],
     ends: ['failed host-error', ALL],
   },
-  'says the account is suspended': { faults: status({ active: false, status: 'suspended' }), ends: ['unavailable suspended', 0] },
-  'says the account is deleted': { faults: status({ active: false, status: 'deleted' }), ends: ['unavailable deleted', 0] },
-  'says the account is taken down': { faults: status({ active: false, status: 'takendown' }), ends: ['unavailable takendown', 0] },
+  'says the account is suspended': {
+    faults: status({ active: false, status: 'suspended' }),
+    ends: ['unavailable suspended', 0],
+  },
+  'says the account is deleted': {
+    faults: status({ active: false, status: 'deleted' }),
+    ends: ['unavailable deleted', 0],
+  },
+  'says the account is taken down': {
+    faults: status({ active: false, status: 'takendown' }),
+    ends: ['unavailable takendown', 0],
+  },
   'says the account is in a state nobody knows': {
     faults: status({ active: false, status: 'desynchronized' }),
     ends: ['failed bad-response', ALL],
@@ -192,9 +224,9 @@ function swapCids(records: Body[]) {
 }
 
 /** A page with one record, as text: no JSON writer goes that deep. */
-function nested(levels: number): string {
+function nested(did: string, levels: number): string {
   const value = `${'{"a":'.repeat(levels)}1${'}'.repeat(levels)}`
-  return `{"records":[{"uri":"at://x","cid":"bafyreigbtj4x7ip5legnfznufuopl4sg4knzc2cof6duas4b3q2fy6swua","value":${value}}]}`
+  return `{"records":[{"uri":"at://${did}/${POST}/r000001","cid":"bafyreigbtj4x7ip5legnfznufuopl4sg4knzc2cof6duas4b3q2fy6swua","value":${value}}]}`
 }
 
 describe('one job over many repos of one host, each of which fails in its own way', () => {
@@ -215,8 +247,11 @@ describe('one job over many repos of one host, each of which fails in its own wa
       good.push(have(2))
       const did = have(records)
       dids.set(name, did)
-      const planned = faults.map(([of, fault]) =>
-        pds.faults.plan(fault, (asked) => asked.did === did && (typeof of === 'string' ? asked.method === of : of(asked))),
+      const planned = (typeof faults === 'function' ? faults(did) : faults).map(([of, fault]) =>
+        pds.faults.plan(
+          fault,
+          (asked) => asked.did === did && (typeof of === 'string' ? asked.method === of : of(asked)),
+        ),
       )
       plans.set(name, planned)
     }
@@ -235,8 +270,14 @@ describe('one job over many repos of one host, each of which fails in its own wa
   })
 
   test('the others are completed, and the job with them', async () => {
-    expect(job).toMatchObject({ status: 'completed', completedRepos: good.length, totalRepos: good.length + dids.size })
-    const records = [...pds.world.values()].filter(({ uri }) => good.some((did) => uri.startsWith(`at://${did}/`)))
+    expect(job).toMatchObject({
+      status: 'completed',
+      completedRepos: good.length,
+      totalRepos: good.length + dids.size,
+    })
+    const records = [...pds.world.values()].filter(({ uri }) =>
+      good.some((did) => uri.startsWith(`at://${did}/`)),
+    )
     await expectRecords({ backfill, api: service }, job.id, records)
     expect(job.failures!.reduce((sum, { count }) => sum + count, 0)).toBe(job.failedRepos)
   })

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { collectRecords, finished, repoOf } from '../support/jobs.js'
 import {
   type Account,
   createAccount,
@@ -13,7 +14,6 @@ import {
 import { type Caller, createPlcCaller } from '../support/network/caller.js'
 import { type Network, startNetwork } from '../support/network/network.js'
 import { type Backfill, startTestService, type TestService } from '../support/service.js'
-import { collectRecords, finished, repoOf } from '../support/jobs.js'
 
 const STATUS = 'network.example.status'
 const LIKE = 'network.example.graph.like'
@@ -43,18 +43,34 @@ describe('a whole backfill on real PDSs, a real directory and a real Postgres', 
     network = await startNetwork({ pdsCount: 2, relayPageSize: 7 })
     const [one, two] = network.pdses as [Network['pdses'][0], Network['pdses'][0]]
     crowd = [
-      ...(await createAccounts(one, Array.from({ length: 11 }, (_, index) => `one${index}`))),
-      ...(await createAccounts(two, Array.from({ length: 11 }, (_, index) => `two${index}`))),
+      ...(await createAccounts(
+        one,
+        Array.from({ length: 11 }, (_, index) => `one${index}`),
+      )),
+      ...(await createAccounts(
+        two,
+        Array.from({ length: 11 }, (_, index) => `two${index}`),
+      )),
     ]
     for (const [index, account] of crowd.entries()) {
-      await put(account, STATUS, Array.from({ length: 1 + (index % 5) }, (_, n) => ({ status: `👍 ${n}`, n })))
+      await put(
+        account,
+        STATUS,
+        Array.from({ length: 1 + (index % 5) }, (_, n) => ({ status: `👍 ${n}`, n })),
+      )
     }
     big = await createAccount(one, 'collector')
-    await put(big, STATUS, Array.from({ length: 1_001 }, (_, n) => ({ status: 'a\u0000b 😀', n })))
+    await put(
+      big,
+      STATUS,
+      Array.from({ length: 1_001 }, (_, n) => ({ status: 'a\u0000b 😀', n })),
+    )
     empty = await createAccount(two, 'nothing')
     web = await createDidWebAccount(two, 'webster')
     await put(web, STATUS, [{ status: 'from the web' }])
-    await put(web, LIKE, [{ subject: { $link: 'bafyreidfayvfuwqa7qlnopdjiqrxzs6blmoeu4rujcjtnci5beludirz2a' } }])
+    await put(web, LIKE, [
+      { subject: { $link: 'bafyreidfayvfuwqa7qlnopdjiqrxzs6blmoeu4rujcjtnci5beludirz2a' } },
+    ])
     await put(web, FOLLOW, [{ bytes: { $bytes: 'AAEC' } }, { z: 1, a: { y: 2, b: [null, true] } }])
     gone = await createAccount(one, 'leaver')
     await putRecords(gone, STATUS, [{ status: 'still here' }])
@@ -78,7 +94,12 @@ describe('a whole backfill on real PDSs, a real directory and a real Postgres', 
 
   test('discovers, resolves and fetches every record, and says of every repo what became of it', async () => {
     const { data: created } = await backfill.createJob({ collections: [STATUS], name: 'statuses' })
-    expect(created).toMatchObject({ caller: caller.did, status: 'running', name: 'statuses', collections: [STATUS] })
+    expect(created).toMatchObject({
+      caller: caller.did,
+      status: 'running',
+      name: 'statuses',
+      collections: [STATUS],
+    })
     const job = await finished(backfill, created.id)
     expect(job).toMatchObject({
       status: 'completed',
@@ -99,10 +120,20 @@ describe('a whole backfill on real PDSs, a real directory and a real Postgres', 
     )
     expect(records).toHaveLength(expected.length)
 
-    expect(await repoOf(backfill, job.id, gone.did)).toMatchObject({ status: 'unavailable', reason: 'deactivated' })
-    expect(await repoOf(backfill, job.id, down.did)).toMatchObject({ status: 'unavailable', reason: 'takendown' })
+    expect(await repoOf(backfill, job.id, gone.did)).toMatchObject({
+      status: 'unavailable',
+      reason: 'deactivated',
+    })
+    expect(await repoOf(backfill, job.id, down.did)).toMatchObject({
+      status: 'unavailable',
+      reason: 'takendown',
+    })
     const bigRepo = await repoOf(backfill, job.id, big.did)
-    expect(bigRepo).toMatchObject({ status: 'completed', recordsFetched: 1_001, pdsEndpoint: network.pdses[0]!.url })
+    expect(bigRepo).toMatchObject({
+      status: 'completed',
+      recordsFetched: 1_001,
+      pdsEndpoint: network.pdses[0]!.url,
+    })
     expect(bigRepo.receipt).toMatchObject({
       totalRecords: 1_001,
       level: 'content',

@@ -63,7 +63,12 @@ export class StandIns implements AsyncDisposable {
   }
 
   /** Accounts with so many records each on a PDS, known to the directory and to the relay. */
-  populate(pds: StandInPds, accounts: number, records: number | ((index: number) => number), collection = POST) {
+  populate(
+    pds: StandInPds,
+    accounts: number,
+    records: number | ((index: number) => number),
+    collection = POST,
+  ) {
     const made = newDids(accounts)
     for (const [index, did] of made.entries()) {
       pds.host(did, collection, typeof records === 'number' ? records : records(index))

@@ -1,9 +1,16 @@
-import { chmod, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { chmod, readFile, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../src/postgres/embedded.js'
+import { type FindBinaries, findBinaries } from '../../src/postgres/binaries.js'
+import {
+  type EmbeddedPostgres,
+  startEmbeddedPostgres,
+  startEmbeddedPostgresWith,
+} from '../../src/postgres/embedded.js'
 import { findProcess } from '../../src/postgres/processes.js'
 import { isListening, killHard, query, Scratch, serverPid } from './support.js'
 
@@ -34,6 +41,33 @@ afterEach(async () => {
 })
 
 afterAll(() => scratch.clean())
+
+/**
+ * Programs for the server with a file which an earlier server of the same process id left, as it is found in a
+ * container that was started again: the id is written into it when the new server has one, and the file's time
+ * stays.
+ */
+async function leavingOldFile(left: string): Promise<FindBinaries> {
+  const cluster = join(dataDirectory, 'cluster')
+  const gone = spawn(process.execPath, ['--version'])
+  await once(gone, 'exit')
+  await writeFile(join(cluster, 'postmaster.pid'), left.replace(/^\d+/, String(gone.pid)))
+  for (const name of ['postmaster.pid', 'PG_VERSION']) await utimes(join(cluster, name), 1000, 1000)
+  const bin = await scratch.directory()
+  await chmod(bin, 0o755)
+  return async (options) => {
+    const found = await findBinaries(options)
+    const script = `#!/bin/sh
+      { echo $$; tail -n +2 "$2/postmaster.pid"; } > "$2/left"
+      touch -r "$2/PG_VERSION" "$2/left"
+      mv "$2/left" "$2/postmaster.pid"
+      sleep 0.3
+      exec '${found.bin}/postgres' "$@"`
+    await writeFile(join(bin, 'postgres'), script)
+    await chmod(join(bin, 'postgres'), 0o755)
+    return { ...found, bin }
+  }
+}
 
 // One cluster serves all, in the order of the tests: making one takes most of a second.
 describe('the embedded Postgres', () => {
@@ -168,6 +202,15 @@ describe('the embedded Postgres', () => {
     const { url, adopted } = await start()
     expect(adopted).toBe(false)
     expect(await query(url, 'select n from kept')).toEqual([{ n: 7 }])
+  })
+
+  it('is not taken for ready when it got the process id of a server which crashed', async () => {
+    const before = await start()
+    const left = await readFile(join(dataDirectory, 'cluster/postmaster.pid'), 'utf8')
+    await before.release()
+    const postgres = await startEmbeddedPostgresWith(await leavingOldFile(left), { dataDirectory })
+    handles.push(postgres)
+    expect(await query(postgres.url, 'select n from kept')).toEqual([{ n: 7 }])
   })
 
   it('makes a new password when its file is lost', async () => {

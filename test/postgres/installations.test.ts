@@ -12,7 +12,7 @@ import {
   writeFile,
 } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, describe, expect, it } from 'vitest'
+import { afterAll, describe, expect, it, onTestFinished } from 'vitest'
 import { type App, buildApp, isListening, isRoot, NOBODY, query, Scratch } from './support.js'
 
 const scratch = new Scratch()
@@ -91,6 +91,9 @@ describe('the embedded Postgres of any installation', () => {
     const dataDirectory = join(home, 'app/.aquifer/postgres')
     await mkdir(dataDirectory, { recursive: true, mode: 0o700 })
     const holder = scratch.hold(app, dataDirectory)
+    onTestFinished(async () => {
+      for (const copy of holder.copies()) await rm(copy, { recursive: true })
+    })
     const { url } = await holder.started
     await query(url, 'create table kept as select generate_series(1, 100000) as n')
     // A worker process for a query, and a new configuration in all, reach the directory as well.
@@ -108,9 +111,7 @@ describe('the embedded Postgres of any installation', () => {
     const { url: urlAgain } = await again.started
     expect(await query(urlAgain, 'select count(*)::int as count from kept')).toEqual([parallel])
     await again.release()
-    const copied = holder.events.find(({ event }) => event === 'postgres.binaries-copied')
-    expect(copied === undefined).toBe(!isRoot)
-    if (copied !== undefined) await rm(String(copied.detail.to), { recursive: true })
+    expect(holder.copies()).toHaveLength(isRoot ? 1 : 0)
   })
 
   it('makes the links and the permissions that the installation left out', async () => {
@@ -131,7 +132,7 @@ describe('the embedded Postgres of any installation', () => {
     const holder = scratch.hold(app, dataDirectory, anotherUser)
     const { url } = await holder.started
     expect(await query(url, 'select 1 as one')).toEqual([{ one: 1 }])
-    expect(holder.events.map(({ event }) => event)).toContain('postgres.binaries-copied')
+    expect(holder.copies()).toHaveLength(1)
     await expect(lstat(links[0]!)).rejects.toThrow('ENOENT')
     await holder.release()
     await makeWritable(app.directory)

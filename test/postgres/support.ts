@@ -123,6 +123,13 @@ export class Holder {
     child.on('exit', () => reject(new Error('the process ended before it had a server')))
   }
 
+  /** Where it copied the binaries to. */
+  copies(): string[] {
+    return this.events
+      .filter(({ event }) => event === 'postgres.binaries-copied')
+      .map(({ detail }) => String(detail.to))
+  }
+
   /** Has it release the server, and waits for its end. */
   async release(): Promise<void> {
     const ended = once(this.child, 'exit')

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import type { Db } from '../../src/store/database.js'
 import { claimHost, deferHost, type HostClaim, hostIds } from '../../src/store/hosts.js'
 import { StepBatch } from '../../src/store/steps.js'
@@ -10,6 +10,7 @@ import {
   didOf,
   didsOf,
   drive,
+  empty,
   posts,
   resolution,
   step,
@@ -23,15 +24,20 @@ let store: Awaited<ReturnType<typeof createStore>>
 let job: TestJob
 let host: HostClaim
 
-beforeEach(async () => {
+beforeAll(async () => {
   store = await createStore()
+})
+
+afterAll(() => store[Symbol.asyncDispose]())
+
+beforeEach(async () => {
   job = await addJob(store, { repos: didsOf(4) })
   host = await drive(store.db)
 })
 
 afterEach(async () => {
   await assertCountersEqualRows(store)
-  await store[Symbol.asyncDispose]()
+  await empty(store)
 })
 
 async function statuses(): Promise<string[]> {

@@ -120,7 +120,7 @@ async function readOn(
 
 test('a reader that goes on from where it was misses nothing that is being written', async () => {
   const random = randomOf(5)
-  const dids = didsOf(240)
+  const dids = didsOf(150)
   const job = await addJob(store, { repos: dids })
   const host = await drive(store.db)
   const noise = await addJob(store, { repos: dids })

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import type { HostClaim } from '../../src/store/hosts.js'
 import { saveListingPage } from '../../src/store/listings.js'
 import type { RepoStep } from '../../src/store/steps.js'
@@ -10,6 +10,7 @@ import {
   completion,
   didsOf,
   drive,
+  empty,
   findTestJob,
   POST,
   posts,
@@ -22,13 +23,13 @@ import {
 
 let store: Awaited<ReturnType<typeof createStore>>
 
-beforeEach(async () => {
+beforeAll(async () => {
   store = await createStore()
 })
 
-afterEach(async () => {
-  await store[Symbol.asyncDispose]()
-})
+afterAll(() => store[Symbol.asyncDispose]())
+
+afterEach(() => empty(store))
 
 /** One repo of one job, as its driver knows it. */
 interface Known {

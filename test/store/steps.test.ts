@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { HostClaim } from '../../src/store/hosts.js'
 import { dueRepos, listRepos } from '../../src/store/repos.js'
 import { type RepoStep, StepBatch } from '../../src/store/steps.js'
@@ -11,6 +11,7 @@ import {
   didOf,
   didsOf,
   drive,
+  empty,
   LIKE,
   POST,
   posts,
@@ -26,15 +27,20 @@ let store: Awaited<ReturnType<typeof createStore>>
 let job: TestJob
 let host: HostClaim
 
-beforeEach(async () => {
+beforeAll(async () => {
   store = await createStore()
+})
+
+afterAll(() => store[Symbol.asyncDispose]())
+
+beforeEach(async () => {
   job = await addJob(store, { repos: didsOf(4) })
   host = await drive(store.db)
 })
 
 afterEach(async () => {
   await assertCountersEqualRows(store)
-  await store[Symbol.asyncDispose]()
+  await empty(store)
 })
 
 /** Everything a batch may change, to see that it has not. */
@@ -186,6 +192,17 @@ test('a repo with its outcome takes no further step, and no rows either', async 
     ])
   }
   expect(await everything()).toEqual(before)
+})
+
+test('the cost of a batch grows with its steps, not with their square', async () => {
+  const many = await addJob(store, { repos: didsOf(5_000, 100) })
+  const steps = [...many.repos.keys()].map((did) => completion(many, did, host, posts(many, 'a')))
+  const client = await store.pool.connect()
+  await client.query('set statement_timeout = 2000')
+  const batch = new StepBatch()
+  for (const each of steps) batch.add(each)
+  expect((await batch.write(client)).every(Boolean)).toBe(true)
+  client.release(true)
 })
 
 test('where a repo stands and when it is due comes back as it was written', async () => {

@@ -1,7 +1,17 @@
 import { describe, expect, it } from 'vitest'
 import type { ListedRecord } from '../../src/atproto/pds.js'
 import type { Level } from '../../src/verdict.js'
-import { DID, LIKE, listed, MemoryPds, POST, readAll, stateOf, wanted, wishFor } from './list-records-support.js'
+import {
+  DID,
+  LIKE,
+  listed,
+  MemoryPds,
+  POST,
+  readAll,
+  stateOf,
+  wanted,
+  wishFor,
+} from './list-records-support.js'
 
 type Page = { records: unknown[]; cursor?: string }
 
@@ -44,17 +54,11 @@ describe('a listing that does not end', () => {
     ],
     [
       'another direction from one page to the next',
-      [
-        { records: [record('c'), record('b')], cursor: 'x' },
-        { records: [record('d')] },
-      ],
+      [{ records: [record('c'), record('b')], cursor: 'x' }, { records: [record('d')] }],
     ],
     [
       'a key that comes twice, on two pages',
-      [
-        { records: [record('b'), record('c')], cursor: 'x' },
-        { records: [record('c'), record('d')] },
-      ],
+      [{ records: [record('b'), record('c')], cursor: 'x' }, { records: [record('c'), record('d')] }],
     ],
   ])('is a cursor loop: %s', async (_, pages) => {
     await expect(read(pdsWith(...pages))).rejects.toMatchObject({ failure: 'cursor-loop' })
@@ -64,6 +68,18 @@ describe('a listing that does not end', () => {
     const pds = new MemoryPds(stateOf({ [POST]: 1 }), { emptyPages: 1_000 })
     await expect(read(pds)).rejects.toMatchObject({ failure: 'cursor-loop' })
     expect(pds.requests).toHaveLength(21)
+  })
+
+  it('is seen at the first cursor that comes again', async () => {
+    const pds = pdsWith({ records: [], cursor: 'x' })
+    await expect(read(pds)).rejects.toMatchObject({ failure: 'cursor-loop' })
+    expect(pds.requests).toHaveLength(2)
+  })
+
+  it('is none when each collection has its own empty pages', async () => {
+    const pds = new MemoryPds(new Map(), { emptyPages: 15 })
+    const { last } = await readAll(pds, wishFor({ collections: [POST, LIKE] }))
+    expect(last).toMatchObject({ kind: 'complete', progress: { records: 0 } })
   })
 
   it('is none when empty pages stand between full ones', async () => {
@@ -158,7 +174,10 @@ describe('what a record must be', () => {
 
   it('may have another CID where nothing need be proven, and the whole set is proven no further', async () => {
     const { cid } = record('other')
-    const pages = [{ records: [record('c')], cursor: 'c' }, { records: [{ ...record('b'), cid }], cursor: 'b' }]
+    const pages = [
+      { records: [record('c')], cursor: 'c' },
+      { records: [{ ...record('b'), cid }], cursor: 'b' },
+    ]
     const pds = pdsWith(...pages, { records: [record('a')] })
     const shelf = await read(pds, 'none')
     expect(shelf.readings.map(({ progress }) => progress.level)).toEqual(['content', 'none', 'none'])

@@ -3,25 +3,25 @@ import { Failure } from '../../src/atproto/outcome.js'
 import { type Progress, readByListRecords } from '../../src/engine/list-records.js'
 import {
   LIKE,
-  MINUTE_MS,
   MemoryPds,
+  MINUTE_MS,
   OTHER,
   POST,
   rkeyOf,
   Shelf,
   type State,
-  seeded,
   stored,
   wanted,
   wishFor,
 } from './list-records-support.js'
+import { seeded } from './seeded.js'
 
 /**
  * Random repos on random servers, which change at random moments and are read with interruptions: what is on the
  * shelf at the end is the repo as it was at the rev that the reading claims, or the reading was given up.
  */
 
-const REPOS = 1_200
+const REPOS = 800
 const COLLECTIONS = [POST, LIKE, OTHER]
 const SCOPES = [[POST], [LIKE, POST], ['com.example.*'], null]
 

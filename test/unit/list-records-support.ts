@@ -87,9 +87,16 @@ export class MemoryPds {
       case 'com.atproto.sync.getLatestCommit':
         return { rev: this.rev, cid: cidOfJson({ rev: this.rev }) }
       case 'com.atproto.repo.describeRepo':
-        return { did: DID, collections: [...new Set([...this.state.keys()].map((key) => key.split('/')[0]!))] }
+        return {
+          did: DID,
+          collections: [...new Set([...this.state.keys()].map((key) => key.split('/')[0]!))],
+        }
       case 'com.atproto.repo.listRecords':
-        return this.#page(String(params.collection), Number(params.limit), params.cursor as string | undefined)
+        return this.#page(
+          String(params.collection),
+          Number(params.limit),
+          params.cursor as string | undefined,
+        )
       default:
         throw new Error(`nobody should ask ${nsid}`)
     }
@@ -97,7 +104,13 @@ export class MemoryPds {
 
   /** Keyset paging: the cursor is the last key given, and how many empty pages followed it. */
   #page(collection: string, limit: number, cursor: string | undefined): object {
-    const { pageCap = 100, ascending = false, alwaysCursor = false, emptyPages = 0, tooLargeFrom } = this.habits
+    const {
+      pageCap = 100,
+      ascending = false,
+      alwaysCursor = false,
+      emptyPages = 0,
+      tooLargeFrom,
+    } = this.habits
     const [after, empty] = cursor === undefined ? [undefined, 0] : fromCursor(cursor)
     if (empty < emptyPages) return { records: [], cursor: toCursor(after, empty + 1) }
     const keys = [...this.state.keys()]
@@ -197,13 +210,4 @@ export async function readAll(
 /** What a progress looks like after it was in the database. */
 export function stored(progress: Progress): Progress {
   return JSON.parse(JSON.stringify(progress))
-}
-
-/** A generator that gives the same numbers from 0 to 1 for the same seed. */
-export function seeded(seed: number): () => number {
-  let state = seed
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
-    return state / 2 ** 32
-  }
 }

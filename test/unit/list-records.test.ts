@@ -1,20 +1,15 @@
 import { describe, expect, it } from 'vitest'
-import { Failure, RateLimited, Unavailable } from '../../src/atproto/outcome.js'
-import { RepoNotFound } from '../../src/atproto/pds.js'
-import { readByListRecords } from '../../src/engine/list-records.js'
 import {
   DID,
   LIKE,
-  MINUTE_MS,
   MemoryPds,
+  MINUTE_MS,
   OTHER,
   POST,
   readAll,
   rkeyOf,
   Shelf,
-  START_MS,
   stateOf,
-  stored,
   wanted,
   wishFor,
 } from './list-records-support.js'
@@ -30,7 +25,12 @@ describe('a repo that fits one page', () => {
     expect(pds.requests).toEqual(['listRecords'])
     expect(pds.log[0]?.params).toEqual({ repo: DID, collection: POST, limit: 100 })
     expect(shelf.kinds).toEqual(['complete'])
-    expect(shelf.last.progress).toMatchObject({ rev: null, records: 3, counts: { [POST]: 3 }, level: 'content' })
+    expect(shelf.last.progress).toMatchObject({
+      rev: null,
+      records: 3,
+      counts: { [POST]: 3 },
+      level: 'content',
+    })
     expect(shelf.last.progress.replaces).toBe(false)
   })
 
@@ -158,18 +158,27 @@ describe('a job of several collections', () => {
   it('is complete when the repo has none of the collections', async () => {
     const pds = new MemoryPds(state)
     const shelf = await readAll(pds, wishFor({ collections: ['net.nobody.*'] }))
-    expect(shelf.last).toMatchObject({ kind: 'complete', records: [], progress: { counts: {}, rev: pds.rev } })
+    expect(shelf.last).toMatchObject({
+      kind: 'complete',
+      records: [],
+      progress: { counts: {}, rev: pds.rev },
+    })
   })
 })
 
 describe('a repo that changes while it is read', () => {
   it('is read again, and says that what came before does not count', async () => {
     const pds = new MemoryPds(stateOf({ [POST]: 250 }))
-    pds.before.set(5, () => pds.edit({ [key(249)]: null, [key(300)]: { text: 'new' }, [key(3)]: { text: 'edit' } }))
+    pds.before.set(5, () =>
+      pds.edit({ [key(249)]: null, [key(300)]: { text: 'new' }, [key(3)]: { text: 'edit' } }),
+    )
     const shelf = await readAll(pds, wishFor())
     expect(shelf.kinds).toEqual(['page', 'page', 'restarted', 'page', 'page', 'complete'])
     expect(shelf.rows).toEqual(wanted(pds.state, [POST]))
-    expect(shelf.readings[2]).toMatchObject({ records: [], progress: { records: 0, replaces: true, restarts: 1 } })
+    expect(shelf.readings[2]).toMatchObject({
+      records: [],
+      progress: { records: 0, replaces: true, restarts: 1 },
+    })
     expect(shelf.last.progress).toMatchObject({ rev: pds.rev, records: 250, counts: { [POST]: 250 } })
   })
 
@@ -195,73 +204,5 @@ describe('a repo that changes while it is read', () => {
     const shelf = await readAll(pds, wishFor({ collections: [POST, LIKE] }))
     expect(shelf.last).toMatchObject({ kind: 'complete', progress: { restarts: 3 } })
     expect(shelf.rows).toEqual(wanted(pds.state, [POST, LIKE]))
-  })
-})
-
-describe('a repo of which records are stored', () => {
-  it('is bracketed even if it fits one page, and tells which keys are left', async () => {
-    const pds = new MemoryPds(stateOf({ [POST]: 2 }))
-    const shelf = new Shelf()
-    shelf.rows = { [`${POST}/gone`]: 'bafy' }
-    await readAll(pds, wishFor({ stored: true }), null, shelf)
-    expect(pds.requests).toEqual(['getLatestCommit', 'listRecords', 'getLatestCommit'])
-    expect(shelf.last.progress).toMatchObject({ rev: pds.rev, replaces: true })
-    expect(shelf.rows).toEqual(wanted(pds.state, [POST]))
-  })
-})
-
-describe('a reading that is taken up again', () => {
-  const habits = { pageCap: 30, emptyPages: 1, alwaysCursor: true }
-  const collections = [POST, LIKE]
-
-  it('gives the same from every progress it gave out', async () => {
-    const pds = new MemoryPds(stateOf({ [POST]: 100, [LIKE]: 70 }), habits)
-    const whole = await readAll(pds, wishFor({ collections }))
-    for (const [index, { progress }] of whole.readings.entries()) {
-      const shelf = new Shelf()
-      for (const reading of whole.readings.slice(0, index + 1)) shelf.put(reading)
-      const last = (await readAll(pds, wishFor({ collections }), stored(progress), shelf)).last
-      expect(shelf.rows).toEqual(wanted(pds.state, collections))
-      expect(last).toMatchObject({ kind: 'complete', progress: { ...whole.last.progress } })
-    }
-    expect(whole.readings).toHaveLength(7)
-  })
-
-  it('does not ask again for what it has', async () => {
-    const pds = new MemoryPds(stateOf({ [POST]: 250 }))
-    const { progress } = (await readAll(pds, wishFor())).readings[0]!
-    const asked = pds.log.length
-    await readAll(pds, wishFor(), stored(progress))
-    expect(pds.requests.slice(asked)).toEqual(['listRecords', 'listRecords', 'getLatestCommit'])
-  })
-
-  it('notices what changed in between, however long ago', async () => {
-    const pds = new MemoryPds(stateOf({ [POST]: 250 }))
-    const shelf = new Shelf()
-    const reading = readByListRecords(pds.query, wishFor(), null, () => pds.nowMs)
-    shelf.put((await reading.next()).value!)
-    pds.edit({ [key(249)]: null, [key(1)]: { text: 'edit' } })
-    pds.nowMs = START_MS + 60 * MINUTE_MS
-    await readAll(pds, wishFor(), stored(shelf.last.progress), shelf)
-    expect(shelf.kinds).toContain('restarted')
-    expect(shelf.rows).toEqual(wanted(pds.state, [POST]))
-  })
-})
-
-describe('what a request throws', () => {
-  it.each([
-    new RateLimited(new Date(START_MS)),
-    new Unavailable('takendown'),
-    new RepoNotFound('Could not find repo'),
-    new Failure('timeout', 'no answer'),
-    new TypeError('a mistake of our own'),
-  ])('comes through: %s', async (error) => {
-    for (const failing of [1, 2, 3, 5]) {
-      const pds = new MemoryPds(stateOf({ [POST]: 250 }))
-      pds.before.set(failing, () => {
-        throw error
-      })
-      await expect(readAll(pds, wishFor())).rejects.toBe(error)
-    }
   })
 })

@@ -53,10 +53,12 @@ const statements = () => [
   )`,
 
   // The set of collections a job wants, sorted and written once, so that jobs with the same wish share
-  // receipts. An empty array means every collection.
+  // receipts. An empty array means every collection. hash is the array's SHA-256: a hundred names are more than
+  // an index takes.
   sql`create table scope (
     id int generated always as identity primary key,
-    collections text[] not null unique
+    hash text collate "C" not null unique,
+    collections text[] not null
   )`,
 
   // The verdict on one repo for one scope: the newest one, whichever job reached it.

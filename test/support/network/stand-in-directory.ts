@@ -8,8 +8,8 @@ import { type Answer, Faults, respond } from './stand-in-faults.js'
  */
 export class StandInDirectory implements AsyncDisposable {
   readonly faults = new Faults()
-  /** Every DID it was asked for, in order. */
-  readonly asked: string[] = []
+  /** Every DID it was asked for, in order, and when (ms since epoch). */
+  readonly arrivals: { readonly did: string; readonly at: number }[] = []
   readonly #documents = new Map<string, object>()
   #server!: LoopbackServer
 
@@ -47,7 +47,7 @@ export class StandInDirectory implements AsyncDisposable {
 
   async #answer(url: URL, request: IncomingMessage, response: ServerResponse): Promise<void> {
     const did = methodOf(url).slice(1)
-    this.asked.push(did)
+    this.arrivals.push({ did, at: Date.now() })
     const fault = this.faults.take({ method: 'document', did, cursor: null })
     await respond(fault, () => this.#right(did), request, response)
   }

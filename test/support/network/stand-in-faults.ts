@@ -2,6 +2,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { sendJson } from './loopback.js'
 
+type Headers = Readonly<Record<string, string>>
+
 /** What a stand-in host can be told to do to a request. */
 export type Fault =
   /** Another answer than the right one. A string is sent as it is, anything else as JSON. */
@@ -9,7 +11,7 @@ export type Fault =
       readonly kind: 'answer'
       readonly status: number
       readonly body?: unknown
-      readonly headers?: Readonly<Record<string, string>>
+      readonly headers?: Headers | (() => Headers)
     }
   /** The right answer with its body changed. */
   | { readonly kind: 'change'; readonly change: (body: Body) => unknown }
@@ -61,7 +63,8 @@ export class Faults {
     const matches =
       typeof of === 'function'
         ? of
-        : (asked: Asked) => (of.method ?? asked.method) === asked.method && (of.did ?? asked.did) === asked.did
+        : (asked: Asked) =>
+            (of.method ?? asked.method) === asked.method && (of.did ?? asked.did) === asked.did
     const planned = { fault, of: matches, left: times, fired: 0 }
     this.#planned.push(planned)
     return {
@@ -130,7 +133,8 @@ async function spoil(
       sendJson(response, right.status, fault.change(structuredClone(right.body)))
       return
     case 'answer': {
-      const { status, body = { error: 'ToldToFail', message: 'this host was told to fail' }, headers } = fault
+      const { status, body = { error: 'ToldToFail', message: 'this host was told to fail' } } = fault
+      const headers = typeof fault.headers === 'function' ? fault.headers() : fault.headers
       if (typeof body === 'string')
         response.writeHead(status, { 'content-type': 'text/html', ...headers }).end(body)
       else sendJson(response, status, body, headers)
@@ -138,7 +142,7 @@ async function spoil(
   }
 }
 
-export const answer = (status: number, headers?: Readonly<Record<string, string>>, body?: unknown): Fault => ({
+export const answer = (status: number, headers?: Headers, body?: unknown): Fault => ({
   kind: 'answer',
   status,
   ...(headers && { headers }),

@@ -62,7 +62,10 @@ export class StandInPds implements AsyncDisposable {
 
   /** Has an account here, at rest for long, with so many records of a collection. */
   host(did: string, collection: string, records: number): void {
-    const repo = this.#repos.get(did) ?? { rev: TID.fromTime((Date.now() - AGE_MS) * 1_000, 7).toString(), collections: new Map() }
+    const repo = this.#repos.get(did) ?? {
+      rev: TID.fromTime((Date.now() - AGE_MS) * 1_000, 7).toString(),
+      collections: new Map(),
+    }
     const listed = Array.from({ length: records }, (_, index) => {
       const rkey = `r${String(index).padStart(6, '0')}`
       return recordOf(did, collection, rkey, { n: index })
@@ -72,9 +75,15 @@ export class StandInPds implements AsyncDisposable {
   }
 
   /** Changes what an account has, which moves its rev to now. */
-  edit(did: string, collection: string, edit: { put?: Record<string, object>; remove?: readonly string[] }): void {
+  edit(
+    did: string,
+    collection: string,
+    edit: { put?: Record<string, object>; remove?: readonly string[] },
+  ): void {
     const repo = this.#repos.get(did)!
-    const records = new Map((repo.collections.get(collection) ?? []).map((record) => [rkeyOf(record), record]))
+    const records = new Map(
+      (repo.collections.get(collection) ?? []).map((record) => [rkeyOf(record), record]),
+    )
     for (const rkey of edit.remove ?? []) records.delete(rkey)
     for (const [rkey, value] of Object.entries(edit.put ?? {})) {
       records.set(rkey, recordOf(did, collection, rkey, value))
@@ -131,7 +140,10 @@ export class StandInPds implements AsyncDisposable {
   #right({ method, did, cursor }: Asked, query: URLSearchParams): Answer {
     const repo = this.#repos.get(did)
     const ok = (body: object) => ({ status: 200, body })
-    const refused = (error: string) => ({ status: 400, body: { error, message: `Could not find repo: ${did}` } })
+    const refused = (error: string) => ({
+      status: 400,
+      body: { error, message: `Could not find repo: ${did}` },
+    })
     switch (method) {
       case 'com.atproto.repo.listRecords': {
         if (repo === undefined) return refused('InvalidRequest')
@@ -151,7 +163,9 @@ export class StandInPds implements AsyncDisposable {
         return ok({ did, active: true, rev: repo.rev })
       case 'com.atproto.repo.describeRepo': {
         if (repo === undefined) return refused('InvalidRequest')
-        const collections = [...repo.collections].filter(([, records]) => records.length > 0).map(([nsid]) => nsid)
+        const collections = [...repo.collections]
+          .filter(([, records]) => records.length > 0)
+          .map(([nsid]) => nsid)
         return ok({ did, handle: 'handle.invalid', didDoc: {}, collections, handleIsCorrect: false })
       }
       default:

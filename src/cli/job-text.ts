@@ -1,0 +1,80 @@
+import type { JobView, RepoView } from '../client/index.js'
+import { describe, progressOf } from './progress.js'
+import type { Column } from './table.js'
+import { count, pad, plain, truncate } from './text.js'
+
+/** Jobs and repos as people read them. Pure. */
+
+export function jobColumns(): Column<JobView>[] {
+  return [
+    { header: 'JOB', value: ({ id }) => id },
+    { header: 'STATUS', value: ({ status }) => status },
+    { header: 'REPOS', value: repos, align: 'right' },
+    { header: 'FAILED', value: ({ failedRepos }) => count(failedRepos), align: 'right' },
+    { header: 'RECORDS', value: ({ totalRecords }) => count(totalRecords), align: 'right' },
+    { header: 'CREATED', value: ({ createdAt }) => second(createdAt), shrink: 2 },
+    { header: 'WHAT', value: what, shrink: 1 },
+  ]
+}
+
+export function repoColumns(): Column<RepoView>[] {
+  return [
+    { header: 'DID', value: ({ did }) => did, shrink: 4 },
+    { header: 'STATUS', value: ({ status }) => status },
+    { header: 'RECORDS', value: ({ recordsFetched }) => count(recordsFetched), align: 'right' },
+    { header: 'LEVEL', value: ({ receipt }) => receipt?.level },
+    { header: 'HANDLE', value: ({ handle }) => handle, shrink: 3 },
+    { header: 'PDS', value: ({ pdsEndpoint }) => pdsEndpoint, shrink: 2 },
+    { header: 'WHY', value: why, shrink: 1 },
+  ]
+}
+
+function repos(job: JobView): string {
+  return `${count(job.processedRepos)}/${count(job.totalRepos)}${job.discoveryComplete ? '' : '+'}`
+}
+
+/** What a job is about, in its caller's words if there are any. */
+function what({ name, collections }: JobView): string {
+  return [...(name ? [name] : []), ...(collections ?? ['every collection'])].join(' ')
+}
+
+function why({ failure, reason, retryAt, attempts }: RepoView): string | undefined {
+  if (reason) return reason
+  if (!failure) return undefined
+  const next = retryAt ? ` (try ${attempts + 1} at ${second(retryAt)})` : ''
+  return `${failure.class}: ${failure.message}${next}`
+}
+
+/** A time without its fraction. */
+function second(time: string): string {
+  return time.replace(/\.\d+(?=Z$)/, '')
+}
+
+/** Everything about one job, a line each. */
+export function jobCard(job: JobView, maxWidth: number): string {
+  const lines: [string, string | undefined][] = [
+    ['job', job.id],
+    ['name', job.name],
+    ['status', job.status === job.stage ? job.status : `${job.status} (${job.stage})`],
+    ['progress', describe(progressOf(job), 0, null)],
+    ['collections', job.collections?.join(' ') ?? 'all'],
+    [
+      'repos',
+      job.repoCount === undefined ? 'those that the relays list' : `${count(job.repoCount)} named ones`,
+    ],
+    ['method', `${job.method}, level ${job.level} or better`],
+    ['caller', job.caller],
+    ['created', second(job.createdAt)],
+    ['started', job.startedAt && second(job.startedAt)],
+    ['ended', job.completedAt && second(job.completedAt)],
+    ...(job.failures ?? []).map((failure): [string, string] => [
+      'failed',
+      `${count(failure.count)} × ${failure.class}${failure.retryable ? ' (may go away by itself)' : ''}`,
+    ]),
+    ['error', job.error],
+  ]
+  return lines
+    .filter(([, value]) => value !== undefined && value !== '')
+    .map(([label, value]) => truncate(`${pad(label, 12, 'right')} ${plain(value!)}`, maxWidth))
+    .join('\n')
+}

@@ -1,0 +1,137 @@
+import type { BackfillClient, JobView } from '../client/index.js'
+import { type Connection, withConnectionTo } from './connection.js'
+import type { ConnectionOptions } from './connection-options.js'
+import { EXIT, Interrupted } from './exit.js'
+import { jobCard, jobColumns, repoColumns } from './job-text.js'
+import { ProgressLine, progressOf } from './progress.js'
+import { portions, printJson, printLine, terminalWidth } from './stdout.js'
+import { exitCodeOf, summaryOf } from './summary.js'
+import { type Column, Table } from './table.js'
+
+export interface CommonOptions extends ConnectionOptions {
+  readonly json?: boolean
+}
+
+export interface CreateOptions extends CommonOptions {
+  readonly collection?: string[]
+  readonly repo?: string[]
+  readonly name?: string
+  readonly method?: string
+  readonly level?: string
+  readonly clientToken?: string
+  readonly watch?: boolean
+}
+
+const say = (text: string) => process.stderr.write(`${text}\n`)
+
+export function createJob(options: CreateOptions): Promise<number> {
+  return withConnectionTo(options, async (connection) => {
+    const { client, signal } = connection
+    const input = {
+      ...(options.collection && { collections: options.collection }),
+      ...(options.repo && { repos: options.repo }),
+      ...(options.name !== undefined && { name: options.name }),
+      ...(options.method !== undefined && { method: options.method }),
+      ...(options.level !== undefined && { level: options.level }),
+      ...(options.clientToken !== undefined && { clientToken: options.clientToken }),
+    }
+    const job = await client.createJob(input, { signal })
+    if (options.watch) {
+      // Told before anything else can go wrong: who loses the id cannot come back to the job.
+      say(`Job ${job.id} is ${job.status}.`)
+      return watch(connection, job.id, options)
+    }
+    if (options.json) await printJson(job)
+    else await printLine(job.id)
+    say(`The job is ${job.status}. See how it gets on: aquifer jobs watch ${job.id}`)
+    return EXIT.done
+  })
+}
+
+export function watchJob(job: string, options: CommonOptions): Promise<number> {
+  return withConnectionTo(options, (connection) => watch(connection, job, options))
+}
+
+async function watch({ client, signal }: Connection, id: string, options: CommonOptions): Promise<number> {
+  const line = new ProgressLine(process.stderr)
+  let job: JobView
+  try {
+    job = await client.waitForJob(id, {
+      pollMs: 500,
+      onProgress: (seen) => line.show(progressOf(seen), Date.now()),
+      signal,
+    })
+  } catch (error) {
+    if (!signal.aborted) throw error
+    line.clear()
+    throw new Interrupted(`The job goes on without you. Come back to it with: aquifer jobs watch ${id}`)
+  } finally {
+    line.clear()
+  }
+  process.stderr.write(summaryOf(job))
+  if (options.json) await printJson(job)
+  if (job.failedRepos > 0) say(`Which ones: aquifer jobs repos ${id} --status failed`)
+  if (job.totalRecords > 0) say(`The records: aquifer records ${id} -o records.jsonl`)
+  return exitCodeOf(job)
+}
+
+export function showStatus(id: string, options: CommonOptions): Promise<number> {
+  return withConnectionTo(options, async ({ client, signal }) => {
+    const job = await client.getJobStatus(id, { signal })
+    await (options.json ? printJson(job) : printLine(jobCard(job, terminalWidth())))
+    return EXIT.done
+  })
+}
+
+export interface ListOptions extends CommonOptions {
+  readonly status?: string
+  readonly limit?: number
+}
+
+export function listJobs(options: ListOptions): Promise<number> {
+  return list(options, jobColumns(), 'No jobs. "aquifer jobs create" starts one.', (client, signal) =>
+    client.allJobs({ ...pageSize(options), ...(options.status && { status: options.status }) }, { signal }),
+  )
+}
+
+export interface RepoOptions extends ListOptions {
+  readonly phase?: string
+  readonly host?: string
+}
+
+export function listRepos(job: string, options: RepoOptions): Promise<number> {
+  return list(options, repoColumns(), 'No repos.', (client, signal) => {
+    const params = {
+      ...pageSize(options),
+      ...(options.phase && { phase: options.phase }),
+      ...(options.status && { status: options.status }),
+      ...(options.host && { pdsEndpoint: options.host }),
+    }
+    return client.allRepos(job, params, { signal })
+  })
+}
+
+/** Pages are no longer than what is wanted, and no longer than the service gives. */
+function pageSize({ limit }: ListOptions): { limit?: number } {
+  return limit !== undefined && limit < 100 ? { limit } : {}
+}
+
+function list<Item>(
+  options: ListOptions,
+  columns: readonly Column<Item>[],
+  nothing: string,
+  items: (client: BackfillClient, signal: AbortSignal) => AsyncIterable<Item>,
+): Promise<number> {
+  return withConnectionTo(options, async ({ client, signal }) => {
+    const table = new Table(columns, terminalWidth())
+    let found = 0
+    for await (const portion of portions(items(client, signal), options.limit ?? Number.POSITIVE_INFINITY)) {
+      if (portion.length === 0) continue
+      found += portion.length
+      const lines = options.json ? portion.map((item) => JSON.stringify(item)) : table.lines(portion)
+      await printLine(lines.join('\n'))
+    }
+    if (found === 0) say(nothing)
+    return EXIT.done
+  })
+}

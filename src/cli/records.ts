@@ -1,0 +1,95 @@
+import { fstatSync } from 'node:fs'
+import type { JobView, RecordView } from '../client/index.js'
+import { withConnectionTo } from './connection.js'
+import { EXIT, Interrupted } from './exit.js'
+import type { CommonOptions } from './jobs.js'
+import { openOutput, type RecordOutput } from './output.js'
+import { describeRecords, Rate } from './progress.js'
+import { StatusLine } from './status-line.js'
+import { portions, printJson } from './stdout.js'
+import { counted } from './text.js'
+
+export interface RecordsOptions extends CommonOptions {
+  readonly collection?: string
+  readonly repo?: string
+  readonly output?: string
+  readonly limit?: number
+}
+
+/** Records on a page, unless fewer are wanted. */
+const PAGE_RECORDS = 500
+
+/** Streams a job's records as JSON lines. */
+export function streamRecords(id: string, options: RecordsOptions): Promise<number> {
+  return withConnectionTo(options, async ({ client, signal }) => {
+    // Asked first: a job that is not there must not leave a file, or an empty stream that looks like an answer.
+    const job = await client.getJobStatus(id, { signal })
+    const output = await openOutput(options.output)
+    const filter = {
+      ...(options.collection && { collection: options.collection }),
+      ...(options.repo && { repo: options.repo }),
+      ...(options.limit !== undefined && options.limit < PAGE_RECORDS && { limit: options.limit }),
+    }
+    const isAll = !options.collection && !options.repo && options.limit === undefined
+    let written: number
+    try {
+      const records = client.allRecords(id, filter, { signal })
+      written = await write(records, output, options.limit, isAll ? job.totalRecords : null)
+      signal.throwIfAborted()
+      await output.finish()
+    } catch (error) {
+      await output.abandon()
+      if (!signal.aborted) throw error
+      throw new Interrupted(
+        output.path === null ? 'Interrupted.' : `Interrupted: ${output.path} was not written.`,
+      )
+    }
+    await conclude(job, written, output, options)
+    return EXIT.done
+  })
+}
+
+async function write(
+  records: AsyncIterable<RecordView>,
+  output: RecordOutput,
+  limit = Number.POSITIVE_INFINITY,
+  total: number | null = null,
+): Promise<number> {
+  const line = new StatusLine(process.stderr)
+  const rate = new Rate()
+  // Whoever reads a pipe may write to the same terminal, as `jq` does: it would only be in the way there.
+  const isShown = output.path !== null || fstatSync(process.stdout.fd).isFile()
+  let written = 0
+  try {
+    for await (const portion of portions(records, limit)) {
+      await output.write(portion.map(recordLine).join(''))
+      written += portion.length
+      const now = Date.now()
+      rate.add(written, now)
+      if (isShown) line.show((columns) => describeRecords(written, total, rate.at(now), columns), now)
+    }
+  } finally {
+    line.clear()
+  }
+  return written
+}
+
+function recordLine({ uri, cid, value }: RecordView): string {
+  return `${JSON.stringify({ uri, cid, value })}\n`
+}
+
+async function conclude(job: JobView, records: number, output: RecordOutput, options: RecordsOptions) {
+  if (output.path !== null) {
+    process.stderr.write(`${counted(records, 'record')} in ${output.path}\n`)
+    if (options.json) await printJson({ job: job.id, status: job.status, records, file: output.path })
+  }
+  if (!['completed', 'failed', 'cancelled'].includes(job.status)) {
+    process.stderr.write(
+      `The job is ${job.status}: these are the records so far. "aquifer jobs watch ${job.id}" waits for all.\n`,
+    )
+  } else if (job.failedRepos > 0 || job.status !== 'completed') {
+    process.stderr.write(
+      `The job is ${job.status} with ${counted(job.failedRepos, 'failed repo')}: their records are not among these.\n`,
+    )
+  }
+}

@@ -1,0 +1,118 @@
+/**
+ * The statement that writes a batch of steps. Its parts run in this order, each taking its locks in one order,
+ * so that no two batches wait for each other: hosts, records, jobs, repos of jobs, failures, receipts.
+ *
+ * Parameters: $1 to $22 the steps as columns, $23 to $27 their records as columns (n: the number of the step,
+ * from 1), $28 how many steps there are. Gives the numbers of the steps that took effect.
+ */
+export const WRITE_STEPS = `
+with step as materialized (
+  select t.* from unnest(
+    $1::int[], $2::text[], $3::bigint[], $4::int[], $5::bigint[], $6::text[], $7::int[], $8::int[], $9::text[],
+    $10::text[], $11::text[], $12::text[], $13::int[], $14::timestamptz[], $15::text[], $16::int[], $17::int[],
+    $18::text[], $19::text[], $20::int[], $21::text[], $22::text[]
+  ) with ordinality as t (
+    job, did, repo, host, epoch, status, moved_to, first_resolved, method,
+    failure, reason, message, attempts, retry_at, progress, records, records_added,
+    level, rev, scope, data_cid, counts, n
+  )
+),
+-- Sharing the host rows to the commit holds off whoever wants to raise an epoch; the order prevents deadlock.
+held as materialized (
+  select host.id, host.epoch
+  from host join (select distinct step.host, step.epoch from step) claim
+    on claim.host = host.id and claim.epoch = host.epoch
+  order by host.id
+  for share of host
+),
+live as materialized (
+  select step.* from step join held on held.id = step.host and held.epoch = step.epoch
+  where exists (
+    select 1 from job_repo r
+    where r.job = step.job and r.did = step.did and r.status in ('waiting', 'resolved', 'fetching')
+  )
+),
+-- Two jobs may read one repo at two hosts: of two rows for a key the stronger one stays, and batches that hold
+-- the same keys lock them in one order.
+wanted as (
+  select distinct on (live.repo, r.collection, r.rkey collate "C")
+    live.repo, r.collection, r.rkey, live.level::proof_level, r.cid, live.rev, r.value
+  from unnest($23::int[], $24::int[], $25::text[], $26::text[], $27::text[]) as r (n, collection, rkey, cid, value)
+  join live on live.n = r.n
+  order by live.repo, r.collection, r.rkey collate "C",
+    live.level::proof_level desc, live.rev collate "C" desc nulls last, live.n desc
+),
+stored as (
+  insert into record (repo, collection, rkey, level, cid, rev, value)
+  select repo, collection, rkey, level, cid, rev, value::json from wanted
+  on conflict (repo, collection, rkey) do update
+    set cid = excluded.cid, rev = excluded.rev, level = excluded.level, value = excluded.value
+    where (record.cid is distinct from excluded.cid or excluded.level > record.level)
+      and excluded.level >= record.level
+      and (record.rev is null or excluded.rev >= record.rev)
+  returning 1
+),
+-- Taken last (the count makes it wait for the rows) and held to the commit: numbers become visible in order.
+locked as materialized (
+  select p.job, p.seq from job_progress p
+  where p.job in (select live.job from live) and (select count(*) from stored) >= 0
+  order by p.job
+  for update
+),
+changed as (
+  update job_repo r
+  set status = live.status::repo_status,
+      host = coalesce(live.moved_to, r.host),
+      method = live.method::fetch_method,
+      failure = live.failure::failure_class,
+      reason = live.reason::unavailable_reason,
+      message = live.message,
+      attempts = live.attempts,
+      retry_at = live.retry_at,
+      progress = live.progress::jsonb,
+      records = live.records,
+      seq = locked.seq + live.n
+  from live join locked on locked.job = live.job
+  where r.job = live.job and r.did = live.did and r.status in ('waiting', 'resolved', 'fetching')
+  -- All that a receipt needs, too: joining live again would compare every step with every other one.
+  returning live.n, r.job, r.status, r.failure, r.method, r.records, live.first_resolved, live.records_added,
+            live.repo, live.host, live.level, live.rev, live.scope, live.data_cid, live.counts
+),
+counted as (
+  update job_progress p
+  set seq = p.seq + $28::int,
+      resolved = p.resolved + c.resolved,
+      completed = p.completed + c.completed,
+      unavailable = p.unavailable + c.unavailable,
+      failed = p.failed + c.failed,
+      records = p.records + c.records
+  from (
+    select job,
+           sum(first_resolved) as resolved,
+           count(*) filter (where status = 'completed') as completed,
+           count(*) filter (where status = 'unavailable') as unavailable,
+           count(*) filter (where status = 'failed') as failed,
+           sum(records_added) as records
+    from changed group by job
+  ) c
+  where p.job = c.job
+),
+failures as (
+  insert into job_failure (job, class, count)
+  select job, failure, count(*) from changed where status = 'failed' group by job, failure
+  on conflict (job, class) do update set count = job_failure.count + excluded.count
+),
+receipts as (
+  insert into receipt (repo, scope, records, level, method, host, rev, data_cid, counts, completed_at)
+  select distinct on (repo, scope)
+    repo, scope, records, level::proof_level, method, host, rev, data_cid, counts::jsonb, now()
+  from changed
+  where status = 'completed'
+  order by repo, scope, level::proof_level desc, rev collate "C" desc nulls last, n desc
+  on conflict (repo, scope) do update
+    set records = excluded.records, level = excluded.level, method = excluded.method, host = excluded.host,
+        rev = excluded.rev, data_cid = excluded.data_cid, counts = excluded.counts,
+        completed_at = excluded.completed_at
+    where excluded.level >= receipt.level and (receipt.rev is null or excluded.rev is null or excluded.rev >= receipt.rev)
+)
+select n::int as n from changed`

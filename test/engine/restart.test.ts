@@ -1,0 +1,117 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import pg from 'pg'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { finished } from '../support/jobs.js'
+import type { StandInPds } from '../support/network/stand-in-pds.js'
+import { eventually } from '../support/wait.js'
+import { expectRecords, POST, StandIns } from './support.js'
+
+const LIST = 'com.atproto.repo.listRecords'
+const RELAY_LIST = 'com.atproto.sync.listReposByCollection'
+const PAGE_REPOS = 5
+
+let standIns: StandIns
+
+beforeAll(async () => {
+  standIns = await StandIns.start({ relayPageSize: PAGE_REPOS })
+})
+
+afterAll(async () => {
+  await standIns?.[Symbol.asyncDispose]()
+})
+
+/** Two hosts that take their time, with small and large repos of one collection; how much there is to ask them. */
+async function slowWorld(collection: string, repos: number) {
+  const sizes = [0, 1, 99, 100, 101, 250]
+  const hosts = [await standIns.pds(), await standIns.pds()]
+  for (const host of hosts) {
+    standIns.populate(host, repos, (index) => sizes[index % sizes.length]!, collection)
+    host.faults.plan({ kind: 'after', what: () => sleep(10) }, { method: LIST })
+  }
+  const records = () => hosts.flatMap((host) => [...host.world.values()])
+  // A listing has a page for each hundred begun, and an empty one if it is not empty.
+  const pages = (size: number) => (size === 0 ? 1 : Math.ceil(size / 100) + 1)
+  const pagesOf = (from: number) => pages(sizes[from % sizes.length]!)
+  const needed = hosts.length * Array.from({ length: repos }, (_, at) => pagesOf(at)).reduce((a, b) => a + b, 0)
+  const asked = () => hosts.reduce((sum, host) => sum + host.count({ method: LIST }), 0)
+  return { hosts, records, needed, asked, relayPages: Math.ceil((hosts.length * repos + 1) / PAGE_REPOS) }
+}
+
+test('an engine that is stopped and started again, several times, goes on where it was', async () => {
+  const collection = 'network.example.restarted'
+  const { records, needed, asked, relayPages } = await slowWorld(collection, 18)
+  const { relay } = standIns.network
+  await using bench = await standIns.bench()
+  const { data } = await bench.backfill.createJob({ collections: [collection] })
+  const stops = [1, 0.25, 0.5, 0.75].map((share) => Math.floor(needed * share)).sort((a, b) => a - b).slice(0, 3)
+  relay.requests.reset()
+  for (const stopAt of [2, ...stops]) {
+    const engine = await standIns.service({ database: bench.database, api: false })
+    await eventually(asked, (count) => count >= stopAt)
+    await engine[Symbol.asyncDispose]()
+    const still = asked()
+    await sleep(50)
+    // Nothing goes on by itself after that.
+    expect(asked()).toBe(still)
+  }
+  await using _engine = await standIns.service({ database: bench.database, api: false })
+  expect(await finished(bench.backfill, data.id)).toMatchObject({ status: 'completed', completedRepos: 36 })
+  await expectRecords(bench, data.id, records())
+  // At each stop at most what was in flight: at two hosts four requests each, of repos whose pages before were
+  // durable but for the one that is held back until the next has come.
+  expect(asked() - needed).toBeLessThanOrEqual((stops.length + 1) * 2 * 4 * 3)
+  expect(relay.requests.of(RELAY_LIST) - relayPages).toBeLessThanOrEqual(stops.length + 1)
+})
+
+test('a driver that has lost its claim in the middle of a page writes nothing of it', async () => {
+  const pds = await standIns.pds()
+  const [did] = standIns.populate(pds, 1, 150, 'network.example.fenced')
+  const held = Promise.withResolvers<void>()
+  const plan = pds.faults.plan({ kind: 'after', what: () => held.promise }, { method: LIST, did: did! }, 1)
+  await using bench = await standIns.bench()
+  await using _engine = await standIns.service({ database: bench.database, api: false })
+  const { pool } = bench.api.service.store
+  const { data } = await bench.backfill.createJob({ collections: ['network.example.fenced'], repos: [did!] })
+  await eventually(
+    () => plan.fired,
+    (fired) => fired === 1,
+  )
+  const claimed = await pool.query('update host set epoch = epoch + 100 where origin = $1 returning epoch', [pds.url])
+  pds.edit(did!, 'network.example.fenced', { remove: ['r000149'] })
+  held.resolve()
+  expect(await finished(bench.backfill, data.id)).toMatchObject({ status: 'completed', totalRecords: 149 })
+  // It was read from its start by the next driver, which holds the claim now.
+  expect(pds.arrivals.filter(({ method, cursor }) => method === LIST && cursor === null).length).toBeGreaterThan(1)
+  const { rows } = await pool.query('select epoch from host where origin = $1', [pds.url])
+  expect(rows[0].epoch).toBeGreaterThan(claimed.rows[0].epoch)
+  await expectRecords(bench, data.id, pds.world.values())
+})
+
+test('an engine whose every connection to the database is cut, again and again, goes on by itself', async () => {
+  const collection = 'network.example.disconnected'
+  const { hosts, records, needed, asked } = await slowWorld(collection, 18)
+  await using bench = await standIns.bench()
+  await using _engine = await standIns.service({ database: bench.database, api: false })
+  const { data } = await bench.backfill.createJob({ collections: [collection] })
+  const admin = new pg.Client({ connectionString: bench.database.url })
+  await admin.connect()
+  let cut = 0
+  for (let share = 0.1; share < 1; share += 0.2) {
+    await eventually(asked, (count) => count >= needed * share)
+    const { rowCount } = await admin.query(
+      `select pg_terminate_backend(pid) from pg_stat_activity
+       where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'`,
+    )
+    cut += rowCount ?? 0
+  }
+  await admin.end()
+  expect(cut).toBeGreaterThan(10)
+  const job = await eventually(
+    () => finished(bench.backfill, data.id).catch(() => null),
+    (ended) => ended !== null,
+  )
+  expect(job).toMatchObject({ status: 'completed', completedRepos: 18 * hosts.length })
+  await expectRecords(bench, data.id, records())
+})
+void POST
+export type { StandInPds }

@@ -1,0 +1,182 @@
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { failJob, finishDiscovery, openRepoCount } from '../../src/store/jobs.js'
+import { deferListing, jobsToDiscover, openListings, saveListingPage } from '../../src/store/listings.js'
+import { createStore } from '../support/database.js'
+import {
+  addJob,
+  assertCountersEqualRows,
+  didOf,
+  didsOf,
+  drive,
+  empty,
+  findTestJob,
+  LIKE,
+  POST,
+  randomOf,
+  step,
+  type TestJob,
+  writeSteps,
+} from '../support/fixtures.js'
+
+let store: Awaited<ReturnType<typeof createStore>>
+
+beforeAll(async () => {
+  store = await createStore()
+})
+
+afterAll(() => store[Symbol.asyncDispose]())
+
+afterEach(async () => {
+  await assertCountersEqualRows(store)
+  await empty(store)
+})
+
+const RELAYS = ['https://one.example', 'https://two.example']
+const discovering = (collections = [POST]) => addJob(store, { relays: RELAYS, collections })
+
+async function didsIn(job: TestJob): Promise<string[]> {
+  return [...(await findTestJob(store.db, job.id)).repos.keys()].sort()
+}
+
+const save = (job: TestJob, relay: string, cursor: string | null, page: { dids: string[]; cursor: string | null }) =>
+  saveListingPage(store.db, job.key, { relay, collection: POST, cursor }, page)
+
+const cursorsOf = async (job: TestJob) =>
+  (await openListings(store.db, job.key)).map(({ relay, cursor }) => [relay, cursor])
+
+describe('a page of discovery', () => {
+  test('is saved with its cursor, and the listing goes on from there', async () => {
+    const job = await discovering()
+    expect(await save(job, RELAYS[0]!, null, { dids: didsOf(3), cursor: 'next' })).toBe(true)
+    expect(await didsIn(job)).toEqual(didsOf(3))
+    expect(await cursorsOf(job)).toEqual([
+      [RELAYS[0], 'next'],
+      [RELAYS[1], null],
+    ])
+    expect(await save(job, RELAYS[0]!, 'next', { dids: didsOf(1, 3), cursor: null })).toBe(true)
+    expect(await cursorsOf(job)).toEqual([[RELAYS[1], null]])
+  })
+
+  test('ends its listing by the missing cursor alone, not by being empty', async () => {
+    const job = await discovering()
+    expect(await save(job, RELAYS[0]!, null, { dids: [], cursor: 'next' })).toBe(true)
+    expect(await cursorsOf(job)).toContainEqual([RELAYS[0], 'next'])
+    expect(await didsIn(job)).toEqual([])
+  })
+
+  test('writes nothing when its cursor is stale', async () => {
+    const job = await discovering()
+    const [one, two] = RELAYS as [string, string]
+    await save(job, one, null, { dids: didsOf(1), cursor: 'next' })
+    await save(job, two, null, { dids: [], cursor: null })
+    const late = { dids: didsOf(5, 10), cursor: 'later' }
+    expect(await save(job, one, null, late)).toBe(false)
+    expect(await save(job, one, 'other', late)).toBe(false)
+    expect(await save(job, two, null, late)).toBe(false)
+    expect(await save(job, 'https://unknown.example', null, late)).toBe(false)
+    expect(await didsIn(job)).toEqual(didsOf(1))
+    expect(await cursorsOf(job)).toEqual([[one, 'next']])
+    expect((await store.pool.query('select did from repo')).rows).toHaveLength(1)
+  })
+
+  test('is saved by one of two that read it at the same time', async () => {
+    const job = await discovering()
+    const saved = await Promise.all(
+      [10, 20, 30, 40].map((from) => save(job, RELAYS[0]!, null, { dids: didsOf(2, from), cursor: 'next' })),
+    )
+    expect(saved.filter(Boolean)).toHaveLength(1)
+    expect(await didsIn(job)).toHaveLength(2)
+  })
+
+  test('adds an account once, whichever relay names it, how often, and whatever became of it', async () => {
+    const job = await discovering()
+    await save(job, RELAYS[0]!, null, { dids: [didOf(2), didOf(0), didOf(2)], cursor: 'next' })
+    const host = await drive(store.db)
+    const known = await findTestJob(store.db, job.id)
+    await writeSteps(store, step(known, didOf(0), host, { status: 'failed', failure: 'timeout' }))
+    await save(job, RELAYS[1]!, null, { dids: [didOf(1), didOf(0)], cursor: null })
+    expect(await didsIn(job)).toEqual(didsOf(3))
+    const { rows } = await store.pool.query('select status from job_repo where did = $1', [didOf(0)])
+    expect(rows).toEqual([{ status: 'failed' }])
+    expect(await openRepoCount(store.db, job.key)).toBe(2)
+  })
+
+  test('is not lost or counted twice when many with the same accounts come at once', async () => {
+    const random = randomOf(6)
+    const jobs = [await discovering(), await discovering()]
+    const page = () => didsOf(200).filter(() => random() < 0.5).sort(() => random() - 0.5)
+    const read = async (job: TestJob, relay: string) => {
+      for (let at = 0; at < 12; at += 1) {
+        const cursor = at === 0 ? null : String(at)
+        expect(await save(job, relay, cursor, { dids: page(), cursor: String(at + 1) })).toBe(true)
+      }
+    }
+    await Promise.all(jobs.flatMap((job) => RELAYS.map((relay) => read(job, relay))))
+    for (const job of jobs) expect(await didsIn(job)).toEqual(didsOf(200))
+    expect((await store.pool.query('select did from repo')).rows).toHaveLength(200)
+  })
+})
+
+test('a listing that could not be read keeps its place and its time to try again', async () => {
+  const job = await discovering([POST, LIKE])
+  await save(job, RELAYS[1]!, null, { dids: didsOf(1), cursor: 'next' })
+  const retryAt = new Date('2031-01-01T00:00:00.250Z')
+  await deferListing(store.db, job.key, { relay: RELAYS[1]!, collection: POST }, { attempts: 3, retryAt })
+  const untouched = { cursor: null, attempts: 0, retryAt: null }
+  expect(await openListings(store.db, job.key)).toEqual([
+    { relay: RELAYS[0], collection: LIKE, ...untouched },
+    { relay: RELAYS[0], collection: POST, ...untouched },
+    { relay: RELAYS[1], collection: LIKE, ...untouched },
+    { relay: RELAYS[1], collection: POST, cursor: 'next', attempts: 3, retryAt },
+  ])
+  await save(job, RELAYS[1]!, 'next', { dids: [], cursor: 'more' })
+  expect((await openListings(store.db, job.key))[3]).toMatchObject({ attempts: 0, retryAt: null })
+})
+
+describe('a job is to be discovered', () => {
+  const now = new Date('2030-01-01')
+  const later = new Date('2030-01-02')
+  const toDiscover = (bound = 100) => jobsToDiscover(store.db, now, bound)
+  const defer = (job: TestJob, relay: string, retryAt: Date) =>
+    deferListing(store.db, job.key, { relay, collection: POST }, { attempts: 1, retryAt })
+
+  test('as long as one of its listings is open and due', async () => {
+    const job = await discovering()
+    expect(await toDiscover()).toEqual([job.key])
+    await defer(job, RELAYS[0]!, later)
+    expect(await toDiscover()).toEqual([job.key])
+    await defer(job, RELAYS[1]!, later)
+    expect(await toDiscover()).toEqual([])
+    await defer(job, RELAYS[1]!, now)
+    expect(await toDiscover()).toEqual([job.key])
+    await save(job, RELAYS[1]!, null, { dids: [], cursor: null })
+    expect(await toDiscover()).toEqual([])
+  })
+
+  test('once more when all its listings have ended, so that somebody closes it', async () => {
+    const job = await discovering()
+    for (const relay of RELAYS) await save(job, relay, null, { dids: [], cursor: null })
+    expect(await toDiscover()).toEqual([job.key])
+    await finishDiscovery(store.db, job.key)
+    expect(await toDiscover()).toEqual([])
+  })
+
+  test('not while enough of its repos are open', async () => {
+    const job = await discovering()
+    await save(job, RELAYS[0]!, null, { dids: didsOf(4), cursor: 'next' })
+    expect(await toDiscover(4)).toEqual([])
+    expect(await toDiscover(5)).toEqual([job.key])
+    const host = await drive(store.db)
+    const known = await findTestJob(store.db, job.id)
+    await writeSteps(store, step(known, didOf(0), host, { status: 'unavailable', reason: 'deleted' }))
+    expect(await toDiscover(4)).toEqual([job.key])
+  })
+
+  test('not when it has ended, or was given its repos', async () => {
+    const job = await discovering()
+    await addJob(store, { repos: didsOf(3) })
+    expect(await toDiscover()).toEqual([job.key])
+    await failJob(store.db, job.key, 'the relay is gone', now)
+    expect(await toDiscover()).toEqual([])
+  })
+})

@@ -1,0 +1,72 @@
+import { describe, expect, it } from 'vitest'
+import { readJobCursor, readRecordCursor, readRepoCursor, writeRecordCursor } from '../../src/api/cursor.js'
+
+const REFUSED = expect.objectContaining({ name: 'RequestError', code: 'InvalidRequest' })
+const TID = '3l3qo2vuowo2b'
+const DID = 'did:plc:aaaaaaaaaaaaaaaaaaaaaaaa'
+
+describe('a cursor', () => {
+  it('is not needed for the first page', () => {
+    expect(readJobCursor(undefined)).toBeNull()
+    expect(readRepoCursor(undefined)).toBe('')
+    expect(readRecordCursor(undefined)).toBeNull()
+  })
+
+  it('of jobs is the id of the last one', () => {
+    expect(readJobCursor(TID)).toBe(TID)
+  })
+
+  it.each(['did:web:example.com%3A3000', DID, `did:web:${'a'.repeat(2_000)}.example`])(
+    'of repos is the last DID: %.60s',
+    (did) => {
+      expect(readRepoCursor(did)).toBe(did)
+    },
+  )
+
+  it.each([
+    { seq: 1, collection: 'com.example.post', rkey: 'self' },
+    { seq: 123_456_789_012_345, collection: 'com.example.fooBar', rkey: 'a:b~c_d-e.f' },
+    { seq: 7, collection: `com.${'a'.repeat(63)}.${'b'.repeat(63)}`, rkey: 'x'.repeat(512) },
+  ])('of records is the place of the last one: %o', (position) => {
+    const cursor = writeRecordCursor(position)
+    expect(readRecordCursor(cursor)).toEqual(position)
+    expect(cursor.length).toBeLessThanOrEqual(2_048)
+  })
+
+  it.each(['', '17', 'null', `${TID}2`, `${TID} `, TID.toUpperCase(), '2222222222222\u0000'])(
+    'of jobs may not be %j',
+    (cursor) => {
+      expect(() => readJobCursor(cursor)).toThrow(REFUSED)
+    },
+  )
+
+  it.each(['', 'did:plc', 'alice.example.com', `${DID}\u0000`, `${DID} `, 'did:plc:%'])(
+    'of repos may not be %j',
+    (cursor) => {
+      expect(() => readRepoCursor(cursor)).toThrow(REFUSED)
+    },
+  )
+
+  it.each([
+    '',
+    '1',
+    '1/com.example.post',
+    '1/com.example.post/',
+    '/com.example.post/self',
+    '-1/com.example.post/self',
+    '1.5/com.example.post/self',
+    '1234567890123456/com.example.post/self',
+    '1/com.example.*/self',
+    '1/post/self',
+    '1/com.example.post/.',
+    '1/com.example.post/a b',
+    '1/com.example.post/a\u0000',
+    '1/com.example.post/self/more',
+    '1/com.example.post/self\n',
+    ' 1/com.example.post/self',
+    `1/com.example.post/${'x'.repeat(513)}`,
+    '١/com.example.post/self',
+  ])('of records may not be %j', (cursor) => {
+    expect(() => readRecordCursor(cursor)).toThrow(REFUSED)
+  })
+})
