@@ -164,8 +164,9 @@ const CURSOR_LENGTH_MAX = 2048
 
 /** The cursor of a page; null ends the listing. */
 export function pageCursor(cursor: unknown): string | null {
-  if (cursor === undefined || cursor === null) return null
-  const usable = typeof cursor === 'string' && cursor !== '' && cursor.length <= CURSOR_LENGTH_MAX
+  // Go servers write a cursor they do not have as an empty string.
+  if (cursor === undefined || cursor === null || cursor === '') return null
+  const usable = typeof cursor === 'string' && cursor.length <= CURSOR_LENGTH_MAX
   // It is kept in the database, which takes no NUL, and sent back in a URL, which takes whole characters only.
   if (!usable || cursor.includes('\u0000') || !cursor.isWellFormed()) {
     throw new Failure('bad-response', 'the cursor is not a string that can be sent back')

@@ -20,6 +20,10 @@ const HEARTBEAT_SECONDS = 10
 const TOUCH_MS = 3_000
 const POLL_MS = 500
 
+/** A lost connection must not cost a host the time that a dead process does. */
+const COMPLETE_TRIES = 5
+const COMPLETE_AGAIN_MS = 200
+
 /** An upper bound only: a task ends by itself after a while, and says so by its heartbeat until then. */
 const EXPIRE_SECONDS = 3_600
 
@@ -105,15 +109,28 @@ export class Dispatch {
       await handler(key, signal)
     } catch (error) {
       if (!signal.aborted) this.#tell('engine.task-failed', { task: kind, key, err: error })
-    } finally {
-      this.#underWay[kind].delete(key)
     }
-    try {
-      // A task that failed is done all the same: its work is in rows, and the sweep sends for those.
-      await this.#boss.complete(kind, task.id)
-      if (running.again && !signal.aborted) await this.wake(kind, [key])
-    } catch (error) {
+    // A task that failed is done all the same: its work is in rows, and the sweep sends for those.
+    await this.#complete(kind, task.id, signal)
+    // Not before: until then a wake-up that was sent would be dropped.
+    if (this.#underWay[kind].get(key) === running) this.#underWay[kind].delete(key)
+    if (!running.again || signal.aborted) return
+    await this.wake(kind, [key]).catch((error: unknown) => {
       this.#tell('dispatch.warning', { task: kind, key, err: error })
+    })
+  }
+
+  /** Says that a task has ended. Where that fails for long, the task is found by its missing heartbeat. */
+  async #complete(kind: TaskKind, id: string, signal: AbortSignal): Promise<void> {
+    for (let tries = 1; ; tries++) {
+      try {
+        await this.#boss.complete(kind, id)
+        return
+      } catch (error) {
+        this.#tell('dispatch.warning', { task: kind, err: error })
+      }
+      if (tries >= COMPLETE_TRIES || signal.aborted) return
+      await sleep(COMPLETE_AGAIN_MS, undefined, { signal }).catch(() => {})
     }
   }
 

@@ -39,9 +39,12 @@ interface Range {
 
 const START: RecordPosition = { seq: 0, collection: '', rkey: '' }
 
-/** Repos, and ranges of them, looked into by one statement: bounds its cost where many hold no record. */
-const REPOS_PER_STATEMENT = 500
-const RANGES_PER_STATEMENT = 2_000
+/** Repos looked up at once: few at first, as most pages end in them, and more as long as they hold nothing. */
+const REPOS_AT_FIRST = 20
+const REPOS_MAX = 500
+
+/** Ranges read by one statement: bounds its cost where most of them are empty. */
+const RANGES_MAX = 2_000
 
 /**
  * A page of what a job has fetched: in the order its repos were completed, then by collection and record key.
@@ -58,8 +61,8 @@ export async function listRecords(
 ): Promise<StoredRecord[]> {
   const records: StoredRecord[] = []
   let from = after ?? START
-  for (;;) {
-    const repos = await completedRepos(db, query, from.seq)
+  for (let look = REPOS_AT_FIRST; ; look = Math.min(look * 5, REPOS_MAX)) {
+    const repos = await completedRepos(db, query, from.seq, look)
     let ranges = await rangesOf(db, query, repos, from)
     while (ranges.length > 0 && records.length < query.limit) {
       const wanted = query.limit - records.length
@@ -67,14 +70,19 @@ export async function listRecords(
       records.push(...(await recordsIn(db, ranges.slice(0, count), wanted)))
       ranges = ranges.slice(count)
     }
-    if (records.length === query.limit || repos.length < REPOS_PER_STATEMENT) return records
+    if (records.length === query.limit || repos.length < look) return records
     from = { seq: repos.at(-1)!.seq + 1, collection: '', rkey: '' }
   }
 }
 
 type CompletedRepo = Pick<Range, 'seq' | 'did' | 'repo'>
 
-async function completedRepos(db: Db, query: RecordQuery, seq: number): Promise<CompletedRepo[]> {
+async function completedRepos(
+  db: Db,
+  query: RecordQuery,
+  seq: number,
+  limit: number,
+): Promise<CompletedRepo[]> {
   let repos = db
     .selectFrom('job_repo')
     .select(['seq', 'did', 'repo'])
@@ -82,7 +90,7 @@ async function completedRepos(db: Db, query: RecordQuery, seq: number): Promise<
     .where('status', '=', 'completed')
     .where('seq', '>=', seq)
     .orderBy('seq')
-    .limit(REPOS_PER_STATEMENT)
+    .limit(limit)
   if (query.did !== null) repos = repos.where('did', '=', query.did)
   return repos.execute()
 }
@@ -144,7 +152,7 @@ function rangesFor(ranges: readonly Range[], wanted: number): number {
     counted += range.counted
     return counted >= wanted
   })
-  return Math.min(enough === -1 ? ranges.length : enough + 1, RANGES_PER_STATEMENT)
+  return Math.min(enough === -1 ? ranges.length : enough + 1, RANGES_MAX)
 }
 
 async function recordsIn(db: Db, ranges: readonly Range[], limit: number): Promise<StoredRecord[]> {

@@ -67,8 +67,22 @@ export async function listRepos(
     limit: number
   },
 ) {
-  let query = db
-    .selectFrom('job_repo as r')
+  let repos = db
+    .selectFrom('job_repo')
+    .selectAll()
+    .where('job', '=', page.job)
+    .where('did', '>', page.after)
+    .orderBy('did')
+    .limit(page.limit)
+  if (page.statuses) repos = repos.where('status', 'in', page.statuses)
+  if (page.resolvedOnly) repos = repos.where('host', 'is not', null)
+  if (page.origin !== null) {
+    const origin = page.origin
+    repos = repos.where('host', '=', (eb) => eb.selectFrom('host').select('id').where('origin', '=', origin))
+  }
+  // Joined to the page rather than to the job: the planner may join first and cut the page out at the end.
+  return db
+    .selectFrom(repos.as('r'))
     .leftJoin('host as h', 'h.id', 'r.host')
     .leftJoin('identity as i', 'i.did', 'r.did')
     .leftJoin('receipt as c', (join) =>
@@ -95,14 +109,8 @@ export async function listRepos(
       'c.completed_at',
       'ch.origin as receipt_origin',
     ])
-    .where('r.job', '=', page.job)
-    .where('r.did', '>', page.after)
     .orderBy('r.did')
-    .limit(page.limit)
-  if (page.statuses) query = query.where('r.status', 'in', page.statuses)
-  if (page.resolvedOnly) query = query.where('r.host', 'is not', null)
-  if (page.origin !== null) query = query.where('h.origin', '=', page.origin)
-  return query.execute()
+    .execute()
 }
 
 export type RepoRow = Awaited<ReturnType<typeof listRepos>>[number]

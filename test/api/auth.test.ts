@@ -77,7 +77,11 @@ describe.each([
       expect({ status, json }).toEqual({ status: 200, json: { jobs: [] } })
       expect(headers.has('www-authenticate')).toBe(false)
     }
-    expectRefused(await askAs(service, caller, { aud: `${service.did}#atproto_labeler` }), 401, 'BadJwtAudience')
+    expectRefused(
+      await askAs(service, caller, { aud: `${service.did}#atproto_labeler` }),
+      401,
+      'BadJwtAudience',
+    )
   })
 
   test.each<[WrongJwt, string]>(

@@ -106,7 +106,9 @@ const classes: Record<string, Record<string, unknown>> = {
 }
 
 describe('every error that a lexicon declares', () => {
-  const declared = methods.flatMap(({ name, main }) => (main.errors ?? []).map((error) => `${name} ${error.name}`))
+  const declared = methods.flatMap(({ name, main }) =>
+    (main.errors ?? []).map((error) => `${name} ${error.name}`),
+  )
 
   test('is brought about here, or by a method that is still to come', () => {
     const provoked = Object.entries(errors).flatMap(([method, byName]) =>
@@ -124,7 +126,11 @@ describe('every error that a lexicon declares', () => {
       (thrown: unknown) => thrown,
     )
     expect(error).toBeInstanceOf(XRPCError)
-    expect(error).toMatchObject({ error: name, status: STATUSES[name] ?? 400, message: expect.stringMatching(/ /) })
+    expect(error).toMatchObject({
+      error: name,
+      status: STATUSES[name] ?? 400,
+      message: expect.stringMatching(/ /),
+    })
     expect(error).toBeInstanceOf(classes[method]?.[`${name}Error`])
   })
 })

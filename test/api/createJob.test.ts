@@ -108,7 +108,13 @@ describe('a job', () => {
 
   test('ignores fields that it does not know', async () => {
     const { backfill } = await newcomer(network, service)
-    const input = { collections: [STATUS], caller: ada.did, id: '3l3qo2vuowo2b', status: 'completed', x: { y: 1 } }
+    const input = {
+      collections: [STATUS],
+      caller: ada.did,
+      id: '3l3qo2vuowo2b',
+      status: 'completed',
+      x: { y: 1 },
+    }
     const { data: job } = await backfill.createJob(input)
     expect(job).toMatchObject({ status: 'running', collections: [STATUS] })
     expect(job.caller).not.toBe(ada.did)
@@ -134,7 +140,10 @@ describe('what is refused', () => {
     ],
     [
       'bad prefixes, each by name',
-      { collections: ['app.*', '*', 'app.bsky.gr*', 'a.*.b', 'a.b.*.*', '.*', 'a..*', '9.b.*'], repos: [DID] },
+      {
+        collections: ['app.*', '*', 'app.bsky.gr*', 'a.*.b', 'a.b.*.*', '.*', 'a..*', '9.b.*'],
+        repos: [DID],
+      },
       refusedWith(
         'InvalidCollection',
         ...['"app.*"', '"*"', '"app.bsky.gr*"', '"a.*.b"', '"a.b.*.*"', '".*"', '"a..*"', '"9.b.*"'],
@@ -144,7 +153,16 @@ describe('what is refused', () => {
       'bad repos, each by name',
       {
         collections: [STATUS],
-        repos: ['not a handle', 'localhost', DID, 'did:', 'did:plc:', 'did:web:a b', '@ada.test', `at://${DID}`],
+        repos: [
+          'not a handle',
+          'localhost',
+          DID,
+          'did:',
+          'did:plc:',
+          'did:web:a b',
+          '@ada.test',
+          `at://${DID}`,
+        ],
       },
       refusedWith(
         'InvalidRepo',
@@ -165,30 +183,66 @@ describe('what is refused', () => {
       { collections: many(101, (index) => `network.example.c${index}`) },
       invalidRequest('collections', '100'),
     ],
-    ['1,001 repos', { repos: many(1_001, (index) => `did:web:host${index}.example`) }, invalidRequest('repos', '1000')],
+    [
+      '1,001 repos',
+      { repos: many(1_001, (index) => `did:web:host${index}.example`) },
+      invalidRequest('repos', '1000'),
+    ],
     ['1,001 times one repo', { repos: many(1_001, () => DID) }, invalidRequest('repos', '1000')],
-    ['a collection that is too long', { collections: [`a.b.${'c'.repeat(316)}`] }, invalidRequest('collections', '319')],
+    [
+      'a collection that is too long',
+      { collections: [`a.b.${'c'.repeat(316)}`] },
+      invalidRequest('collections', '319'),
+    ],
     ['a repo that is too long', { repos: [`did:web:${'c'.repeat(2_041)}`] }, invalidRequest('repos', '2048')],
     ['collections that are no list', { collections: STATUS }, invalidRequest('collections')],
     ['repos that are no text', { repos: [1] }, invalidRequest('repos')],
     ['repos that are null', { repos: null, collections: [STATUS] }, invalidRequest('repos')],
-    ['an unknown method', { collections: [STATUS], method: 'magic' }, invalidRequest('method', 'magic', 'list-records')],
-    ['an unknown level', { collections: [STATUS], level: 'notarised' }, invalidRequest('level', 'notarised', 'content')],
-    ['a method of other services', { collections: [STATUS], method: 'sparse' }, refusedWith('MethodNotOffered', 'sparse')],
-    ['a level of other services', { collections: [STATUS], level: 'signed' }, refusedWith('LevelNotOffered', 'signed')],
+    [
+      'an unknown method',
+      { collections: [STATUS], method: 'magic' },
+      invalidRequest('method', 'magic', 'list-records'),
+    ],
+    [
+      'an unknown level',
+      { collections: [STATUS], level: 'notarised' },
+      invalidRequest('level', 'notarised', 'content'),
+    ],
+    [
+      'a method of other services',
+      { collections: [STATUS], method: 'sparse' },
+      refusedWith('MethodNotOffered', 'sparse'),
+    ],
+    [
+      'a level of other services',
+      { collections: [STATUS], level: 'signed' },
+      refusedWith('LevelNotOffered', 'signed'),
+    ],
     [
       'a method that only a receipt has',
       { collections: [STATUS], method: 'unchanged' },
       invalidRequest('method', 'unchanged'),
     ],
-    ['a name that is too long', { collections: [STATUS], name: '👍'.repeat(129) }, invalidRequest('name', '128')],
+    [
+      'a name that is too long',
+      { collections: [STATUS], name: '👍'.repeat(129) },
+      invalidRequest('name', '128'),
+    ],
     ['a name that is no text', { collections: [STATUS], name: 7 }, invalidRequest('name')],
     ['a name with a NUL', { collections: [STATUS], name: 'a\u0000b' }, invalidRequest('name')],
     ['a name with half a character', { collections: [STATUS], name: 'a\ud800' }, invalidRequest('name')],
-    ['a token that is too long', { collections: [STATUS], clientToken: 'x'.repeat(129) }, invalidRequest('clientToken')],
+    [
+      'a token that is too long',
+      { collections: [STATUS], clientToken: 'x'.repeat(129) },
+      invalidRequest('clientToken'),
+    ],
     ['an empty token', { collections: [STATUS], clientToken: '' }, invalidRequest('clientToken')],
     ['a token with a NUL', { collections: [STATUS], clientToken: '\u0000' }, invalidRequest('clientToken')],
-    ['a token with half a character', { collections: [STATUS], clientToken: '\udc00' }, invalidRequest('clientToken')],
+    [
+      'a token with half a character',
+      { collections: [STATUS], clientToken: '\udc00' },
+      invalidRequest('clientToken'),
+    ],
   ]
 
   test.each(cases)('%s', async (_, input, expected) => {
@@ -200,7 +254,10 @@ describe('what is refused', () => {
   test.each(['[]', `["${STATUS}"]`, 'null', '"text"', '7', 'true'])('a body that is %s', async (body) => {
     const { caller } = await newcomer(network, service)
     const answer = await callRaw(service, caller, 'createJob', { body })
-    expect(answer).toMatchObject({ status: 400, json: { error: 'InvalidRequest', message: expect.any(String) } })
+    expect(answer).toMatchObject({
+      status: 400,
+      json: { error: 'InvalidRequest', message: expect.any(String) },
+    })
   })
 
   test('handles that nobody answers to, each by name, and nothing is made of the good ones', async () => {
@@ -254,7 +311,12 @@ describe('while handles cannot be looked up', () => {
 })
 
 describe('a client token', () => {
-  const input = { collections: [STATUS, LIKE], repos: [DID, 'did:web:a.example'], clientToken: 'token 1 👍', name: 'n' }
+  const input = {
+    collections: [STATUS, LIKE],
+    repos: [DID, 'did:web:a.example'],
+    clientToken: 'token 1 👍',
+    name: 'n',
+  }
 
   test('with the same input gives the same job, whatever the order of the entries', async () => {
     const { backfill } = await newcomer(network, service)
@@ -273,7 +335,11 @@ describe('a client token', () => {
   test('gives the job as it is by now', async () => {
     const { backfill } = await newcomer(network, service)
     const { data: job } = await backfill.createJob(input)
-    await service.service.store.db.updateTable('job').set({ status: 'completed' }).where('id', '=', job.id).execute()
+    await service.service.store.db
+      .updateTable('job')
+      .set({ status: 'completed' })
+      .where('id', '=', job.id)
+      .execute()
     expect((await backfill.createJob(input)).data).toMatchObject({ id: job.id, status: 'completed' })
   })
 

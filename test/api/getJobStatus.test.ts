@@ -3,7 +3,15 @@ import { completeJob, failJob, finishDiscovery } from '../../src/store/jobs.js'
 import { addJob, completion, didOf, drive, posts, resolution, step, writeSteps } from '../support/fixtures.js'
 import { type Caller, createPlcCaller } from '../support/network/caller.js'
 import { type Backfill, startTestService, type TestService } from '../support/service.js'
-import { callRaw, type Directory, invalidRequest, newcomer, refusal, refusedWith, startDirectory } from './support.js'
+import {
+  callRaw,
+  type Directory,
+  invalidRequest,
+  newcomer,
+  refusal,
+  refusedWith,
+  startDirectory,
+} from './support.js'
 
 const COLLECTION = 'network.example.status'
 const UNKNOWN = '3l3qo2vuowo2b'
@@ -49,7 +57,10 @@ describe('a job', () => {
       step(job, dids[4], host, { status: 'failed', failure: 'cid-mismatch', message: 'no' }),
     )
     const lookup = await drive(store.db, 'https://plc.example')
-    await writeSteps(store, step(job, dids[5], lookup, { status: 'failed', failure: 'timeout', message: 'slow' }))
+    await writeSteps(
+      store,
+      step(job, dids[5], lookup, { status: 'failed', failure: 'timeout', message: 'slow' }),
+    )
     expect(await completeJob(store.db, job.key, now())).toBe(job.id)
     expect(await look()).toMatchObject({
       name: 'counted',
@@ -106,12 +117,18 @@ test('a job that nobody made is not found, for an admin either', async () => {
   )
 })
 
-test.each(['1', 'job', UNKNOWN.toUpperCase(), `${UNKNOWN} `, `${UNKNOWN}\u0000`, 'zzzzzzzzzzzzz', '*', "' or 1=1 --"])(
-  'a job that is no TID is refused: %j',
-  async (job) => {
-    expect(await refusal(backfill.getJobStatus({ job }))).toEqual(invalidRequest('job', 'TID'))
-  },
-)
+test.each([
+  '1',
+  'job',
+  UNKNOWN.toUpperCase(),
+  `${UNKNOWN} `,
+  `${UNKNOWN}\u0000`,
+  'zzzzzzzzzzzzz',
+  '*',
+  "' or 1=1 --",
+])('a job that is no TID is refused: %j', async (job) => {
+  expect(await refusal(backfill.getJobStatus({ job }))).toEqual(invalidRequest('job', 'TID'))
+})
 
 test('a request without a job is refused', async () => {
   const answer = await callRaw(service, caller, 'getJobStatus')

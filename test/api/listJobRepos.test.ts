@@ -16,7 +16,15 @@ import {
 } from '../support/fixtures.js'
 import { type Caller, createPlcCaller } from '../support/network/caller.js'
 import { type Backfill, startTestService, type TestService } from '../support/service.js'
-import { callRaw, type Directory, invalidRequest, newcomer, refusal, refusedWith, startDirectory } from './support.js'
+import {
+  callRaw,
+  type Directory,
+  invalidRequest,
+  newcomer,
+  refusal,
+  refusedWith,
+  startDirectory,
+} from './support.js'
 
 const UNKNOWN = '3l3qo2vuowo2b'
 const REV = '3l3qo2vuowo2b'
@@ -50,7 +58,11 @@ beforeAll(async () => {
   service = await startTestService({ network, engine: false, environment: { BACKFILL_ADMINS: admin.did } })
   ;({ caller, backfill } = await newcomer(network, service))
   const { store } = service.service
-  job = await addJob(store, { caller: caller.did, collections: [POST], repos: Object.values(REPOS).reverse() })
+  job = await addJob(store, {
+    caller: caller.did,
+    collections: [POST],
+    repos: Object.values(REPOS).reverse(),
+  })
   const [one, two] = [await drive(store.db, ONE), await drive(store.db, TWO)]
   const directory = await drive(store.db, 'https://plc.example')
   const { waiting: _, unknown, ...found } = REPOS
@@ -58,13 +70,34 @@ beforeAll(async () => {
   await writeSteps(store, ...Object.values(found).map((did) => resolution(job, did, hostOf(did))))
   await writeSteps(
     store,
-    step(job, REPOS.deferred, one, { status: 'resolved', failure: 'timeout', message: 'slow', attempts: 2, retryAt }),
-    step(job, REPOS.fetching, two, { status: 'fetching', records: 2, recordsAdded: 2, rows: posts(job, 'a', 'b') }),
+    step(job, REPOS.deferred, one, {
+      status: 'resolved',
+      failure: 'timeout',
+      message: 'slow',
+      attempts: 2,
+      retryAt,
+    }),
+    step(job, REPOS.fetching, two, {
+      status: 'fetching',
+      records: 2,
+      recordsAdded: 2,
+      rows: posts(job, 'a', 'b'),
+    }),
     completion(job, REPOS.completed, one, posts(job, 'a', 'b', 'c'), { rev: REV }),
     completion(job, REPOS.empty, one, []),
     step(job, REPOS.unavailable, one, { status: 'unavailable', reason: 'takendown' }),
-    step(job, REPOS.failed, two, { status: 'failed', failure: 'repo-not-found', message: 'not here', attempts: 1 }),
-    step(job, unknown, directory, { status: 'failed', failure: 'did-not-found', message: 'nobody', attempts: 1 }),
+    step(job, REPOS.failed, two, {
+      status: 'failed',
+      failure: 'repo-not-found',
+      message: 'not here',
+      attempts: 1,
+    }),
+    step(job, unknown, directory, {
+      status: 'failed',
+      failure: 'did-not-found',
+      message: 'nobody',
+      attempts: 1,
+    }),
   )
   const identity = { document: {}, updatedAt: new Date() }
   await saveIdentity(store.db, { did: REPOS.completed, handle: 'ada.example', ...identity })
@@ -75,16 +108,12 @@ afterAll(async () => {
   await network?.[Symbol.asyncDispose]()
 })
 
-async function collect(params: Partial<QueryParams>, between: () => Promise<unknown> = async () => {}) {
-  const pages: string[][] = []
-  let cursor: string | undefined
-  do {
-    const { data } = await backfill.listJobRepos({ job: job.id, ...params, ...(cursor && { cursor }) })
-    pages.push(data.repos.map(({ did }) => did))
+function collect(params: Partial<QueryParams>, between: () => Promise<unknown> = async () => {}) {
+  return readPages(async (cursor) => {
+    const { data } = await backfill.listJobRepos({ job: job.id, ...params, ...cursor })
     await between()
-    cursor = data.cursor
-  } while (cursor)
-  return pages
+    return { items: data.repos.map(({ did }) => did), cursor: data.cursor }
+  })
 }
 
 const didsOf = (...names: (keyof typeof REPOS)[]) => names.map((name) => REPOS[name])
@@ -95,7 +124,12 @@ describe('a repo', () => {
   const shown = async (name: keyof typeof REPOS) => (await all()).find(({ did }) => did === REPOS[name])
 
   test('that waits has nothing but its DID', async () => {
-    expect(await shown('waiting')).toEqual({ did: REPOS.waiting, status: 'waiting', recordsFetched: 0, attempts: 0 })
+    expect(await shown('waiting')).toEqual({
+      did: REPOS.waiting,
+      status: 'waiting',
+      recordsFetched: 0,
+      attempts: 0,
+    })
   })
 
   test('that is to be tried again says when, and what went wrong', async () => {

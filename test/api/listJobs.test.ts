@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type JobStatus, JOB_STATUSES } from '../../src/verdict.js'
+import { JOB_STATUSES, type JobStatus } from '../../src/verdict.js'
 import { addJob, didOf } from '../support/fixtures.js'
 import { type Caller, createPlcCaller } from '../support/network/caller.js'
 import { type Backfill, startTestService, type TestService } from '../support/service.js'
-import { callRaw, type Directory, invalidRequest, newcomer, refusal, startDirectory } from './support.js'
+import { callRaw, type Directory, invalidRequest, newcomer, readPages, refusal, startDirectory } from './support.js'
 
 let network: Directory
 let service: TestService
@@ -39,15 +39,12 @@ async function collect(
   params: { limit?: number; status?: string },
   between: (page: string[]) => Promise<unknown> = async () => {},
 ): Promise<string[][]> {
-  const pages: string[][] = []
-  let cursor: string | undefined
-  do {
-    const { data } = await backfill.listJobs({ ...params, ...(cursor && { cursor }) })
-    pages.push(data.jobs.map(({ id }) => id))
-    await between(pages.at(-1)!)
-    cursor = data.cursor
-  } while (cursor)
-  return pages
+  return readPages(async (cursor) => {
+    const { data } = await backfill.listJobs({ ...params, ...cursor })
+    const items = data.jobs.map(({ id }) => id)
+    await between(items)
+    return { items, cursor: data.cursor }
+  })
 }
 
 describe('the jobs of a caller', () => {
@@ -151,6 +148,8 @@ describe('what is refused', () => {
 
   test('an unknown status, with those there are', async () => {
     const { backfill } = await newcomer(network, service)
-    expect(await refusal(backfill.listJobs({ status: 'done' }))).toEqual(invalidRequest('"done"', ...JOB_STATUSES))
+    expect(await refusal(backfill.listJobs({ status: 'done' }))).toEqual(
+      invalidRequest('"done"', ...JOB_STATUSES),
+    )
   })
 })

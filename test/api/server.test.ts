@@ -50,7 +50,9 @@ describe('the DID document', () => {
   test('has the public address', async () => {
     const environment = { PUBLIC_URL: 'https://backfill.example' }
     await using named = await startTestService({ network, engine: false, environment })
-    const { json } = await exchange(`http://127.0.0.1:${named.service.config.server.port}/.well-known/did.json`)
+    const { json } = await exchange(
+      `http://127.0.0.1:${named.service.config.server.port}/.well-known/did.json`,
+    )
     expect(json).toMatchObject({
       id: 'did:web:backfill.example',
       service: [{ serviceEndpoint: 'https://backfill.example' }],
@@ -58,7 +60,11 @@ describe('the DID document', () => {
   })
 
   test('is left to the directory where the DID is a did:plc', async () => {
-    await using named = await startTestService({ network, engine: false, environment: { SERVICE_DID: caller.did } })
+    await using named = await startTestService({
+      network,
+      engine: false,
+      environment: { SERVICE_DID: caller.did },
+    })
     const { status, json } = await exchange(at('/.well-known/did.json', named))
     expect({ status, json }).toEqual({
       status: 404,
@@ -69,7 +75,9 @@ describe('the DID document', () => {
 
 describe('the name of a request', () => {
   test('is new for each', async () => {
-    const ids = await Promise.all([1, 2, 3].map(async () => (await health(service)).headers.get('x-request-id')))
+    const ids = await Promise.all(
+      [1, 2, 3].map(async () => (await health(service)).headers.get('x-request-id')),
+    )
     for (const id of ids) expect(id).toMatch(UUID)
     expect(new Set(ids).size).toBe(3)
   })
@@ -79,10 +87,13 @@ describe('the name of a request', () => {
     expect(headers.get('x-request-id')).toBe(id)
   })
 
-  test.each(['', 'a b', 'x'.repeat(65), '"quoted"', 'line%0d'])('is ours where it came with %j', async (id) => {
-    const { headers } = await exchange(at('/xrpc/_health'), { headers: { 'x-request-id': id } })
-    expect(headers.get('x-request-id')).toMatch(UUID)
-  })
+  test.each(['', 'a b', 'x'.repeat(65), '"quoted"', 'line%0d'])(
+    'is ours where it came with %j',
+    async (id) => {
+      const { headers } = await exchange(at('/xrpc/_health'), { headers: { 'x-request-id': id } })
+      expect(headers.get('x-request-id')).toMatch(UUID)
+    },
+  )
 
   test.each(['/', '/.well-known/did.json', `/xrpc/${nsid('listJobs')}`, '/xrpc/a.b.nothing', '/xrpc/%ff'])(
     'comes with every answer: %s',
@@ -115,15 +126,19 @@ describe('a request that is none of ours', () => {
     })
   })
 
-  test.each(['/', '/index.html', '/metrics.php', '/.well-known/atproto-did', '/%ff', '/..%2f..%2fetc/passwd'])(
-    'gets no page: %s',
-    async (path) => {
-      const { status, text } = await exchange(at(path))
-      expect(status).toBeGreaterThanOrEqual(400)
-      expect(status).toBeLessThan(500)
-      expect(text).not.toMatch(/node_modules|at .*:\d+:\d+/)
-    },
-  )
+  test.each([
+    '/',
+    '/index.html',
+    '/metrics.php',
+    '/.well-known/atproto-did',
+    '/%ff',
+    '/..%2f..%2fetc/passwd',
+  ])('gets no page: %s', async (path) => {
+    const { status, text } = await exchange(at(path))
+    expect(status).toBeGreaterThanOrEqual(400)
+    expect(status).toBeLessThan(500)
+    expect(text).not.toMatch(/node_modules|at .*:\d+:\d+/)
+  })
 })
 
 describe('a body', () => {
@@ -162,7 +177,10 @@ describe('a body', () => {
     'that is not JSON is refused: %j',
     async (content) => {
       const { status, json } = await post(content)
-      expect({ status, json }).toEqual({ status: 400, json: { error: 'InvalidRequest', message: expect.any(String) } })
+      expect({ status, json }).toEqual({
+        status: 400,
+        json: { error: 'InvalidRequest', message: expect.any(String) },
+      })
     },
   )
 
@@ -170,7 +188,10 @@ describe('a body', () => {
     const limit = 1024 * 1024
     expect((await post(filled(limit))).status).toBe(200)
     const { status, json } = await post(filled(limit + 1))
-    expect({ status, json }).toEqual({ status: 413, json: { error: 'PayloadTooLarge', message: expect.any(String) } })
+    expect({ status, json }).toEqual({
+      status: 413,
+      json: { error: 'PayloadTooLarge', message: expect.any(String) },
+    })
   })
 
   test('may be compressed, and has its size when it is not', async () => {
@@ -178,7 +199,10 @@ describe('a body', () => {
     expect((await post(new Uint8Array(gzipSync(filled(100_000))), gzip)).status).toBe(200)
     const bomb = await post(new Uint8Array(gzipSync(filled(30_000_000))), gzip)
     expect(bomb).toMatchObject({ status: 413, json: { error: 'PayloadTooLarge' } })
-    expect(await post(new Uint8Array([1, 2, 3]), gzip)).toMatchObject({ status: 400, json: { error: 'InvalidRequest' } })
+    expect(await post(new Uint8Array([1, 2, 3]), gzip)).toMatchObject({
+      status: 400,
+      json: { error: 'InvalidRequest' },
+    })
     expect(await post(body, { 'content-encoding': 'rot13' })).toMatchObject({
       status: 415,
       json: { error: 'UnsupportedMediaType' },

@@ -1,5 +1,5 @@
-import { expect } from 'vitest'
 import { XRPCError } from '@atproto/xrpc'
+import { expect } from 'vitest'
 import { type Caller, createPlcCaller } from '../support/network/caller.js'
 import type { Network } from '../support/network/network.js'
 import { startPlc } from '../support/network/plc.js'
@@ -36,7 +36,8 @@ export function refusedWith(error: string, ...said: string[]) {
   return { status: 400, error, message }
 }
 
-const holdsAll = (said: readonly string[]) => (message: string) => said.every((part) => message.includes(part))
+const holdsAll = (said: readonly string[]) => (message: string) =>
+  said.every((part) => message.includes(part))
 
 export type Directory = Pick<Network, 'plc' | 'environment'> & AsyncDisposable
 
@@ -101,7 +102,29 @@ export async function callRaw(
   const authorization = await caller.authorization({ aud: service.did, lxm: nsid(method) })
   return exchange(url, {
     method: body === undefined ? 'GET' : 'POST',
-    headers: { ...(body !== undefined && { 'content-type': 'application/json' }), ...authorization, ...headers },
+    headers: {
+      ...(body !== undefined && { 'content-type': 'application/json' }),
+      ...authorization,
+      ...headers,
+    },
     ...(body !== undefined && { body }),
   })
+}
+
+/** More pages than any listing of these tests has: one whose cursor leads nowhere must fail, not hang. */
+const PAGES_MAX = 500
+
+/** The pages of a listing, to its end. */
+export async function readPages<Item>(
+  read: (cursor: { cursor?: string }) => Promise<{ items: Item[]; cursor?: string }>,
+): Promise<Item[][]> {
+  const pages: Item[][] = []
+  let cursor: string | undefined
+  do {
+    if (pages.length === PAGES_MAX) throw new Error(`the listing goes on after ${PAGES_MAX} pages`)
+    const page = await read(cursor === undefined ? {} : { cursor })
+    pages.push(page.items)
+    cursor = page.cursor
+  } while (cursor !== undefined)
+  return pages
 }

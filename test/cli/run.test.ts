@@ -34,7 +34,7 @@ describe('aquifer run: a whole backfill without a server', () => {
   let uris: string[]
 
   beforeAll(async () => {
-    network = closers.use(await startNetwork({ pdsCount: 2 }))
+    network = closers.use(await startNetwork({ pdsCount: 2, relayPageSize: 3 }))
     const [one, two] = network.pdses as [Network['pdses'][0], Network['pdses'][0]]
     steady = await createAccounts(one, ['first1', 'first2', 'first3'])
     accounts = [...steady, ...(await createAccounts(two, ['second1', 'second2']))]
@@ -165,18 +165,22 @@ describe('aquifer run: a whole backfill without a server', () => {
     expect(stderr).toMatch(new RegExp(`\\n {4}${NOBODY} {2}did-not-found: .*\\n$`))
   })
 
-  test('when the relay refuses, it ends with code 1, the reason and what to do', async () => {
+  test('when a relay cannot be read to its end, it ends with code 1, the reason and what to do', async () => {
     const file = join(folder, 'failed.jsonl')
-    network.relay.faults.add({ kind: 'status', status: 400 }, 1)
+    network.relay.faults.add({ kind: 'repeated-cursor' })
     const { code, stdout, stderr } = await aquifer(['run', '-c', POST, '-o', file], {
       env: await withDatabase(),
     })
-    expect(network.relay.faults.fired('status')).toBe(1)
+    expect(network.relay.faults.fired('repeated-cursor')).toBe(1)
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
-    expect(stderr).toMatch(/^Failed: .*this relay was told to fail/m)
+    expect(stderr).toMatch(/^Failed: .*cursor/m)
     expect(stderr).toContain(network.relay.url)
     expect(stderr).toContain('Look at RELAYS')
-    expect(readdirSync(folder).filter((name) => name.includes('failed'))).toEqual([])
+    // What was fetched before is not all, and does not bear the name of all.
+    const left = readdirSync(folder).filter((name) => name.includes('failed'))
+    expect(left).toEqual(
+      stderr.includes(`These are not all records: ${file}.partial\n`) ? ['failed.jsonl.partial'] : [],
+    )
   })
 
   test('while the relay is down it says what it waits for, and goes on when it is back', async () => {

@@ -2,9 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { finished } from '../support/jobs.js'
-import type { StandInPds } from '../support/network/stand-in-pds.js'
 import { eventually } from '../support/wait.js'
-import { expectRecords, POST, StandIns } from './support.js'
+import { expectRecords, StandIns } from './support.js'
 
 const LIST = 'com.atproto.repo.listRecords'
 const RELAY_LIST = 'com.atproto.sync.listReposByCollection'
@@ -113,5 +112,3 @@ test('an engine whose every connection to the database is cut, again and again, 
   expect(job).toMatchObject({ status: 'completed', completedRepos: 18 * hosts.length })
   await expectRecords(bench, data.id, records())
 })
-void POST
-export type { StandInPds }

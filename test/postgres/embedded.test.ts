@@ -170,6 +170,20 @@ describe('the embedded Postgres', () => {
     await killed.release()
   })
 
+  it('is not adopted when it does not answer, though its process lives', async () => {
+    const stuck = await start()
+    const pid = await serverPid(dataDirectory)
+    process.kill(pid, 'SIGSTOP')
+    const next = start()
+    // It waits as long as the process may come round; what would not wait is done by then.
+    await Promise.race([next, sleep(300)])
+    await killHard(pid)
+    const { url, adopted } = await next
+    expect(adopted).toBe(false)
+    expect(await query(url, 'select n from kept')).toEqual([{ n: 7 }])
+    await stuck.release()
+  })
+
   it('starts a new server for a process whose old one was killed, and stops it in the end', async () => {
     const killed = await start()
     await killHard(await serverPid(dataDirectory))

@@ -116,6 +116,17 @@ describe('a pause the host asks for', () => {
     expect(passed).toEqual([20_000, 21_000])
   })
 
+  it('is not shortened for those that wait already', async () => {
+    const gate = gateOf(60)
+    const { passed, ask } = watch(gate)
+    ask(4)
+    gate.holdUntil(START_MS + 10_000)
+    gate.holdUntil(START_MS + 1_500)
+    await elapse(60_000)
+    expect(passed.filter((at) => at > 0 && at < 10_000)).toEqual([])
+    expect(passed).toHaveLength(4)
+  })
+
   it('leaves turns after it as they are', async () => {
     const gate = gateOf(60)
     const { passed, ask } = watch(gate)

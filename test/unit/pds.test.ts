@@ -88,16 +88,17 @@ describe.each(METHODS)('%s, refused', (name, call) => {
     expect(await outcomeWith(refuse('RepoTakendown'))).toMatchObject({ reason: 'takendown' })
   })
 
-  it.each<[string, XrpcAnswer]>([
-    ['active, yet not to be found', answer({ active: true, rev: REV })],
-    ['inactive for an unknown reason', answer({ active: false, status: 'desynchronized' })],
-    ['inactive for no reason', answer({ active: false })],
-    ['neither', answer({})],
-    ['deactivated in words alone', answer({ active: 'false', status: 'deactivated' })],
-    ['not to be had', refuse('MethodNotImplemented', '', 501)],
-  ])('as not found, with a status that is %s: nobody knows', async (_, getRepoStatus) => {
+  it.each<[string, XrpcAnswer, RegExp]>([
+    ['active, yet not to be found', answer({ active: true, rev: REV }), /active, but does not find it/],
+    ['inactive for an unknown reason', answer({ active: false, status: 'desynchronized' }), /desynchronized/],
+    ['inactive for no reason', answer({ active: false }), /neither active/],
+    ['neither', answer({}), /neither active/],
+    ['in words alone', answer({ active: 'false', status: 'deactivated' }), /neither active/],
+    ['not to be had', refuse('MethodNotImplemented', '', 501), /getRepoStatus: the host answered 501/],
+  ])('as not found, with a status that is %s: nobody knows', async (_, getRepoStatus, words) => {
     const { query } = hostWith({ [name]: refuse('RepoNotFound'), getRepoStatus })
-    expect(await outcomeOf(call(query))).toMatchObject({ failure: 'bad-response' })
+    const outcome = await outcomeOf(call(query))
+    expect(outcome).toMatchObject({ failure: 'bad-response', message: expect.stringMatching(words) })
   })
 
   it.each([
@@ -185,10 +186,11 @@ describe('the cursor of a page', () => {
   it('ends the listing only by being absent', () => {
     expect(pageCursor(undefined)).toBeNull()
     expect(pageCursor(null)).toBeNull()
+    expect(pageCursor('')).toBeNull()
     for (const cursor of ['0', 'x', ' ', 'ü🌊', 'x'.repeat(2_048)]) expect(pageCursor(cursor)).toBe(cursor)
   })
 
-  it.each([[''], [0], [1], [false], [{}], [['x']], ['x'.repeat(2_049)], ['a\u0000'], ['\ud83d']])(
+  it.each([[0], [1], [false], [{}], [['x']], ['x'.repeat(2_049)], ['a\u0000'], ['\ud83d']])(
     'must be text that can be sent back: %j',
     (cursor) => {
       expect(() => pageCursor(cursor)).toThrow(expect.objectContaining({ failure: 'bad-response' }))
