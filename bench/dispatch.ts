@@ -35,8 +35,12 @@ export const dispatch: Benchmark = {
       const update = await oneUpdate(store)
       const exclusive = await neighbourWaits(boss, 'exclusive')
       const stately = await neighbourWaits(boss, 'stately')
-      say(`a task from sent to done: ${(task * 1000).toFixed(2)} ms; one UPDATE: ${(update * 1000).toFixed(2)} ms`)
-      say(`a neighbour of a key that runs and is wanted again waits: exclusive ${exclusive} ms, stately ${stately} ms`)
+      say(
+        `a task from sent to done: ${(task * 1000).toFixed(2)} ms; one UPDATE: ${(update * 1000).toFixed(2)} ms`,
+      )
+      say(
+        `a neighbour of a key that runs and is wanted again waits: exclusive ${exclusive} ms, stately ${stately} ms`,
+      )
       return { taskVsUpdate: round(task / update), exclusiveWaitMs: exclusive, statelyWaitMs: stately }
     } finally {
       await boss.stop({ graceful: false, close: false })

@@ -23,9 +23,9 @@ export function repoColumns(): Column<RepoView>[] {
     { header: 'STATUS', value: ({ status }) => status },
     { header: 'RECORDS', value: ({ recordsFetched }) => count(recordsFetched), align: 'right' },
     { header: 'LEVEL', value: ({ receipt }) => receipt?.level },
-    { header: 'HANDLE', value: ({ handle }) => handle, shrink: 3 },
-    { header: 'PDS', value: ({ pdsEndpoint }) => pdsEndpoint, shrink: 2 },
-    { header: 'WHY', value: why, shrink: 1 },
+    { header: 'HANDLE', value: ({ handle }) => handle, shrink: 2 },
+    { header: 'PDS', value: ({ pdsEndpoint }) => pdsEndpoint?.replace(/^https:\/\//, ''), shrink: 1 },
+    { header: 'WHY', value: why, shrink: 3 },
   ]
 }
 

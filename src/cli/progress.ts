@@ -91,8 +91,8 @@ export function describe(progress: Progress, rate: number, columns: number | nul
   if (status !== 'running' && status !== 'completed') parts.push(status)
   else if (!discoveryComplete) parts.push('discovering')
   else if (rate > 0 && processed < total) parts.push(`${duration((total - processed) / rate)} left`)
-  if (unavailable > 0) parts.push(`${count(unavailable)} unavailable`)
   if (rate > 0) parts.push(`${rateText(rate)} repos/s`)
+  if (unavailable > 0) parts.push(`${count(unavailable)} unavailable`)
   // While repos are still being found, nobody knows what part of them is done.
   return withBar(discoveryComplete && total > 0 ? processed / total : null, parts, columns)
 }
@@ -115,21 +115,19 @@ function rateText(rate: number): string {
   return rate < 9.95 ? rate.toFixed(1) : count(Math.round(rate))
 }
 
-const BAR_WIDTH = 24
+const BAR_WIDTHS = [24, 12]
 
-/** What there is room for: the bar goes first, then the parts from the last to the second. */
+/** What there is room for: a shorter bar first, then fewer parts, from the last to the second, then no bar. */
 function withBar(share: number | null, parts: readonly string[], columns: number | null): string {
   const percent = share === null ? [] : [`${Math.floor(share * 100)}%`]
   if (columns === null) return [...percent, ...parts].join('  ')
-  for (const barWidth of [BAR_WIDTH, BAR_WIDTH / 2]) {
-    const line = [bar(share, barWidth), ...percent, ...parts].join('  ')
-    if (widthOf(line) <= columns) return line
-  }
   for (let kept = parts.length; kept > 1; kept -= 1) {
-    const line = [...percent, ...parts.slice(0, kept)].join('  ')
-    if (widthOf(line) <= columns) return line
+    for (const barWidth of BAR_WIDTHS) {
+      const line = [bar(share, barWidth), ...percent, ...parts.slice(0, kept)].join('  ')
+      if (widthOf(line) <= columns) return line
+    }
   }
-  return truncate(parts[0]!, columns)
+  return truncate([...percent, ...parts].join('  '), columns)
 }
 
 function bar(share: number | null, width: number): string {

@@ -1,5 +1,4 @@
-import type pg from 'pg'
-import type { Pool } from '../store/database.js'
+import type { Pool, PoolClient } from '../store/database.js'
 import { type RepoStep, StepBatch } from '../store/steps.js'
 
 /**
@@ -53,7 +52,7 @@ export class Writer {
    * Makes a step durable in a transaction of its own, together with what `before` does.
    * @returns as `write`; when false, nothing of either has taken effect
    */
-  async writeWith(step: RepoStep, before: (client: pg.PoolClient) => Promise<void>): Promise<boolean> {
+  async writeWith(step: RepoStep, before: (client: PoolClient) => Promise<void>): Promise<boolean> {
     const client = await this.#pool.connect()
     try {
       await client.query('begin')

@@ -7,6 +7,7 @@ import type { Database } from './schema.js'
 export type Db = Kysely<Database>
 export type Trx = Transaction<Database>
 export type Pool = pg.Pool
+export type PoolClient = pg.PoolClient
 
 /** Listed by hand, in order: a file that is not named here does not run. */
 const MIGRATIONS: Record<string, Migration> = { '0001-init': init }

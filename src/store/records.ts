@@ -83,16 +83,21 @@ async function completedRepos(
   seq: number,
   limit: number,
 ): Promise<CompletedRepo[]> {
-  let repos = db
+  const repos = db
     .selectFrom('job_repo')
-    .select(['seq', 'did', 'repo'])
+    .select(['seq', 'did', 'repo', 'status'])
     .where('job', '=', query.job)
-    .where('status', '=', 'completed')
-    .where('seq', '>=', seq)
-    .orderBy('seq')
-    .limit(limit)
-  if (query.did !== null) repos = repos.where('did', '=', query.did)
-  return repos.execute()
+  if (query.did === null) {
+    return repos
+      .where('status', '=', 'completed')
+      .where('seq', '>=', seq)
+      .orderBy('seq')
+      .limit(limit)
+      .execute()
+  }
+  // By its key alone: asked for the status too, a planner without statistics walks all completed repos.
+  const found = await repos.where('did', '=', query.did).execute()
+  return found.filter((repo) => repo.status === 'completed' && repo.seq >= seq)
 }
 
 /** The ranges of these repos in order, from a position on. The collections of a repo come from its receipt. */

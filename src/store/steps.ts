@@ -119,7 +119,9 @@ export class StepBatch {
         textArray(steps.map((s) => s.method ?? null)),
         textArray(steps.map((s) => s.failure ?? null)),
         textArray(steps.map((s) => s.reason ?? null)),
-        textArray(steps.map((s) => (s.message === undefined ? null : printable(s.message, MESSAGE_LENGTH_MAX)))),
+        textArray(
+          steps.map((s) => (s.message === undefined ? null : printable(s.message, MESSAGE_LENGTH_MAX))),
+        ),
         steps.map((s) => s.attempts),
         steps.map((s) => s.retryAt ?? null),
         textArray(steps.map((s) => s.progress ?? null)),

@@ -21,6 +21,7 @@ import {
   type Directory,
   invalidRequest,
   newcomer,
+  readPages,
   refusal,
   refusedWith,
   startDirectory,

@@ -3,7 +3,15 @@ import { JOB_STATUSES, type JobStatus } from '../../src/verdict.js'
 import { addJob, didOf } from '../support/fixtures.js'
 import { type Caller, createPlcCaller } from '../support/network/caller.js'
 import { type Backfill, startTestService, type TestService } from '../support/service.js'
-import { callRaw, type Directory, invalidRequest, newcomer, readPages, refusal, startDirectory } from './support.js'
+import {
+  callRaw,
+  type Directory,
+  invalidRequest,
+  newcomer,
+  readPages,
+  refusal,
+  startDirectory,
+} from './support.js'
 
 let network: Directory
 let service: TestService

@@ -18,7 +18,7 @@ import { type Account, createAccounts, putRecords, type StoredRecord } from '../
 import { type Caller, createPlcCaller } from '../support/network/caller.js'
 import { type Network, startNetwork } from '../support/network/network.js'
 import { type Backfill, startTestService, type TestService } from '../support/service.js'
-import { callRaw, exchange, invalidRequest, newcomer, refusal, refusedWith } from './support.js'
+import { callRaw, exchange, invalidRequest, newcomer, readPages, refusal, refusedWith } from './support.js'
 
 const STATUS = 'network.example.status'
 const LIKE = 'network.example.graph.like'
@@ -163,93 +163,6 @@ describe('the records of a job', () => {
     const missing = await refusal(stranger.backfill.listRecords({ job: UNKNOWN }))
     expect({ ...missing, message: missing.message.replace(UNKNOWN, job.id) }).toEqual(hidden)
     expect(await collect({}, service.as(admin))).toHaveLength(world.size)
-  })
-})
-
-describe('while a job runs', () => {
-  let repos = 100
-
-  /** A job that the engine leaves alone: none of its repos has a host it could reach. */
-  async function growingJob(repos: string[]) {
-    const { store } = service.service
-    const made = await addJob(store, {
-      caller: caller.did,
-      collections: [POST],
-      relays: ['http://localhost:1'],
-    })
-    await store.db.updateTable('job').set({ status: 'paused' }).where('key', '=', made.key).execute()
-    const host = await drive(store.db, 'https://pds.example')
-    await store.db.transaction().execute((trx) => addRepos(trx, made.key, repos))
-    const known = await findTestJob(store.db, made.id)
-    const post = known.collections.get(POST)!
-    const complete = (did: string, values: Record<string, string>) =>
-      writeSteps(
-        store,
-        completion(
-          known,
-          did,
-          host,
-          Object.entries(values).map(([rkey, value]) => record(post, rkey, CID, value)),
-        ),
-      )
-    return { id: made.id, complete }
-  }
-
-  test('a reader gets what is completed behind its back, and nothing twice', async () => {
-    const [one, two, three] = [didOf(1), didOf(2), didOf(3)]
-    const { id, complete } = await growingJob([one, two, three])
-    expect((await backfill.listRecords({ job: id })).data).toEqual({ records: [] })
-    await complete(three, { a: '{}', b: '{}', c: '{}' })
-    const first = (await backfill.listRecords({ job: id, limit: 2 })).data
-    await complete(one, { a: '{}' })
-    const second = (await backfill.listRecords({ job: id, limit: 2, cursor: first.cursor })).data
-    await complete(two, {})
-    expect(second.cursor).toBeUndefined()
-    const read = uris([...first.records, ...second.records])
-    expect(read).toEqual(
-      [...'abc'].map((rkey) => `at://${three}/${POST}/${rkey}`).concat(`at://${one}/${POST}/a`),
-    )
-  })
-
-  test('a page is five hundred records unless another size is asked for', async () => {
-    const { id, complete } = await growingJob([didOf(4)])
-    const rkeys = Array.from({ length: 1_001 }, (_, n) => `k${String(n).padStart(4, '0')}`)
-    await complete(didOf(4), Object.fromEntries(rkeys.map((rkey) => [rkey, '{}'])))
-    const page = async (params: Partial<QueryParams>) => {
-      const { records, cursor } = (await backfill.listRecords({ job: id, ...params })).data
-      return { count: records.length, cursor }
-    }
-    expect(await page({})).toEqual({ count: 500, cursor: expect.any(String) })
-    const most = await page({ limit: 1_000 })
-    expect(most).toEqual({ count: 1_000, cursor: expect.any(String) })
-    expect(await page({ cursor: most.cursor })).toEqual({ count: 1, cursor: undefined })
-  })
-
-  test.each([
-    [
-      'keys that mean something to JavaScript',
-      '{"__proto__":{"polluted":true},"constructor":{"prototype":1}}',
-    ],
-    ['something like a CID', '{"/":"bafy","bytes":"bafy"}'],
-    ['something like a CID, further down', '{"list":[{"/":1,"bytes":1,"version":1,"code":1}]}'],
-    ['something like a blob', '{"cid":"x","mimeType":"image/png"}'],
-    ['a link that is none', '{"ref":{"$link":"nothing"},"data":{"$bytes":"*"}}'],
-    ['half characters', '{"text":"\\ud800","\\udc00":1}'],
-    ['numbers and spaces as they were written', '{ "n" : 1.0, "m": 1e3, "o": 12345678901234567890 }'],
-    ['the same key twice', '{"a":1,"a":2}'],
-    ['a type that is none', '{"$type":7}'],
-    ['ten thousand levels', `{"deep":${'['.repeat(10_000)}${']'.repeat(10_000)}}`],
-  ])('a value goes out as it was stored: %s', async (_, value) => {
-    repos += 1
-    const did = didOf(repos)
-    const { id, complete } = await growingJob([did])
-    await complete(did, { a: '{"before":1}', b: value, c: '{"after":1}' })
-    const { status, text, headers } = await callRaw(service, caller, 'listRecords', { params: { job: id } })
-    const item = (rkey: string, json: string) =>
-      `{"uri":"at://${did}/${POST}/${rkey}","cid":"${CID}","value":${json}}`
-    const records = [item('a', '{"before":1}'), item('b', value), item('c', '{"after":1}')]
-    expect({ status, text }).toEqual({ status: 200, text: `{"records":[${records}]}` })
-    expect(headers.get('content-type')).toMatch(/^application\/json\b/)
   })
 })
 

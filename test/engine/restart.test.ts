@@ -3,6 +3,7 @@ import pg from 'pg'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { finished } from '../support/jobs.js'
 import { eventually } from '../support/wait.js'
+import { slowWorld } from './slow-world.js'
 import { expectRecords, StandIns } from './support.js'
 
 const LIST = 'com.atproto.repo.listRecords'
@@ -19,26 +20,9 @@ afterAll(async () => {
   await standIns?.[Symbol.asyncDispose]()
 })
 
-/** Two hosts that take their time, with small and large repos of one collection; how much there is to ask them. */
-async function slowWorld(collection: string, repos: number) {
-  const sizes = [0, 1, 99, 100, 101, 250]
-  const hosts = [await standIns.pds(), await standIns.pds()]
-  for (const host of hosts) {
-    standIns.populate(host, repos, (index) => sizes[index % sizes.length]!, collection)
-    host.faults.plan({ kind: 'after', what: () => sleep(10) }, { method: LIST })
-  }
-  const records = () => hosts.flatMap((host) => [...host.world.values()])
-  // A listing has a page for each hundred begun, and an empty one if it is not empty.
-  const pages = (size: number) => (size === 0 ? 1 : Math.ceil(size / 100) + 1)
-  const pagesOf = (from: number) => pages(sizes[from % sizes.length]!)
-  const needed = hosts.length * Array.from({ length: repos }, (_, at) => pagesOf(at)).reduce((a, b) => a + b, 0)
-  const asked = () => hosts.reduce((sum, host) => sum + host.count({ method: LIST }), 0)
-  return { hosts, records, needed, asked, relayPages: Math.ceil((hosts.length * repos + 1) / PAGE_REPOS) }
-}
-
 test('an engine that is stopped and started again, several times, goes on where it was', async () => {
   const collection = 'network.example.restarted'
-  const { records, needed, asked, relayPages } = await slowWorld(collection, 18)
+  const { records, needed, asked, relayPages } = await slowWorld(standIns, collection, { repos: 18, pauseMs: 10 })
   const { relay } = standIns.network
   await using bench = await standIns.bench()
   const { data } = await bench.backfill.createJob({ collections: [collection] })
@@ -59,7 +43,7 @@ test('an engine that is stopped and started again, several times, goes on where 
   // At each stop at most what was in flight: at two hosts four requests each, of repos whose pages before were
   // durable but for the one that is held back until the next has come.
   expect(asked() - needed).toBeLessThanOrEqual((stops.length + 1) * 2 * 4 * 3)
-  expect(relay.requests.of(RELAY_LIST) - relayPages).toBeLessThanOrEqual(stops.length + 1)
+  expect(relay.requests.of(RELAY_LIST) - relayPages(PAGE_REPOS)).toBeLessThanOrEqual(stops.length + 1)
 })
 
 test('a driver that has lost its claim in the middle of a page writes nothing of it', async () => {
@@ -88,7 +72,7 @@ test('a driver that has lost its claim in the middle of a page writes nothing of
 
 test('an engine whose every connection to the database is cut, again and again, goes on by itself', async () => {
   const collection = 'network.example.disconnected'
-  const { hosts, records, needed, asked } = await slowWorld(collection, 18)
+  const { hosts, records, needed, asked } = await slowWorld(standIns, collection, { repos: 18, pauseMs: 10 })
   await using bench = await standIns.bench()
   await using _engine = await standIns.service({ database: bench.database, api: false })
   const { data } = await bench.backfill.createJob({ collections: [collection] })

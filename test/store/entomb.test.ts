@@ -46,9 +46,9 @@ afterEach(async () => {
 
 async function put(did: string, rows: readonly RecordRow[], as: Partial<RepoStep> = {}): Promise<void> {
   const count = { records: 0, recordsAdded: 0 }
-  expect(await writeSteps(store, step(job, did, host, { status: 'fetching', rows, ...count, ...as }))).toEqual([
-    true,
-  ])
+  expect(
+    await writeSteps(store, step(job, did, host, { status: 'fetching', rows, ...count, ...as })),
+  ).toEqual([true])
 }
 
 function keysOf(rows: readonly RecordRow[]) {

@@ -144,7 +144,10 @@ test('the newest running job with the same input is found again', async () => {
 describe('a job is completed', () => {
   const endAll = async (job: TestJob) => {
     const host = await drive(store.db)
-    await writeSteps(store, ...[...job.repos.keys()].map((did) => completion(job, did, host, posts(job, 'a'))))
+    await writeSteps(
+      store,
+      ...[...job.repos.keys()].map((did) => completion(job, did, host, posts(job, 'a'))),
+    )
   }
   const complete = (job: TestJob) => completeJob(store.db, job.key, NOW)
 

@@ -38,8 +38,12 @@ async function didsIn(job: TestJob): Promise<string[]> {
   return [...(await findTestJob(store.db, job.id)).repos.keys()].sort()
 }
 
-const save = (job: TestJob, relay: string, cursor: string | null, page: { dids: string[]; cursor: string | null }) =>
-  saveListingPage(store.db, job.key, { relay, collection: POST, cursor }, page)
+const save = (
+  job: TestJob,
+  relay: string,
+  cursor: string | null,
+  page: { dids: string[]; cursor: string | null },
+) => saveListingPage(store.db, job.key, { relay, collection: POST, cursor }, page)
 
 const cursorsOf = async (job: TestJob) =>
   (await openListings(store.db, job.key)).map(({ relay, cursor }) => [relay, cursor])
@@ -104,7 +108,10 @@ describe('a page of discovery', () => {
   test('is not lost or counted twice when many with the same accounts come at once', async () => {
     const random = randomOf(6)
     const jobs = [await discovering(), await discovering()]
-    const page = () => didsOf(200).filter(() => random() < 0.5).sort(() => random() - 0.5)
+    const page = () =>
+      didsOf(200)
+        .filter(() => random() < 0.5)
+        .sort(() => random() - 0.5)
     const read = async (job: TestJob, relay: string) => {
       for (let at = 0; at < 12; at += 1) {
         const cursor = at === 0 ? null : String(at)

@@ -69,8 +69,6 @@ test('a server older than Postgres 15 is refused before anything is made', async
   const store = open()
   const query = async () => ({ rows: [{ server_version_num: '140017' }] })
   const old: Store = { ...store, pool: Object.create(store.pool, { query: { value: query } }) }
-  await expect(migrate(old)).rejects.toThrow(
-    'Postgres 15 or newer is needed; this server is version 14',
-  )
+  await expect(migrate(old)).rejects.toThrow('Postgres 15 or newer is needed; this server is version 14')
   expect(await tableCount(store)).toBe(0)
 })

@@ -5,13 +5,7 @@ import { claimHost, hostsWithWork } from '../../src/store/hosts.js'
 import { completeJob } from '../../src/store/jobs.js'
 import { jobsToDiscover } from '../../src/store/listings.js'
 import { listRecords } from '../../src/store/records.js'
-import {
-  dueRepos,
-  hasUnresolvedRepos,
-  listRepos,
-  unresolvedRepos,
-  wakeRepos,
-} from '../../src/store/repos.js'
+import { dueRepos, hasUnresolvedRepos, listRepos, unresolvedRepos, wakeRepos } from '../../src/store/repos.js'
 import type { Database } from '../../src/store/schema.js'
 import { createStore } from '../support/database.js'
 import { addJob, didOf, POST } from '../support/fixtures.js'
@@ -26,8 +20,14 @@ const REPOS = 50_000
 const STATE = `(array['completed', 'completed', 'completed', 'completed', 'waiting', 'completed', 'resolved',
                       'completed', 'completed', 'failed'])[1 + n % 10]`
 
-/** Far below what reading a table or index of such a job whole would take. */
-const BLOCKS_MAX = 1_500
+/** Most reads need a block or two for each row they give; a page has 101 rows, or 500. */
+const BLOCKS_MAX = 1_000
+
+/**
+ * A planner without statistics takes this job for smaller than a page and may sort what it has of it, once.
+ * Looking up more for each of its repos would take 50,000 blocks and more.
+ */
+const BLOCKS_MAX_UNKNOWN = 2_500
 
 let store: Awaited<ReturnType<typeof createStore>>
 let job: { key: number; scope: number }
@@ -57,7 +57,10 @@ afterAll(() => store[Symbol.asyncDispose]())
 async function fill(): Promise<void> {
   const run = (text: string, ...values: unknown[]) => store.pool.query(text, values)
   await run(`insert into host (origin) select 'https://host' || n from generate_series(1, 100) n`)
-  await run(`insert into repo (did) select 'did:plc:' || lpad(n::text, 24, '0') from generate_series(1, $1) n`, REPOS)
+  await run(
+    `insert into repo (did) select 'did:plc:' || lpad(n::text, 24, '0') from generate_series(1, $1) n`,
+    REPOS,
+  )
   await run(
     `insert into job_repo (repo, job, host, did, status, failure, seq, retry_at)
      select id, $1, case when status <> 'waiting' then 1 + n % 100 end, did, status,
@@ -124,16 +127,25 @@ const middle = { seq: REPOS / 2, collection: POST, rkey: 'k1' }
 const READS: Record<string, (db: Db) => Promise<unknown>> = {
   'the first records': (db) => listRecords(db, { ...job, job: job.key, ...page }, null),
   'records from the middle': (db) => listRecords(db, { ...job, job: job.key, ...page }, middle),
-  'records of one collection': (db) => listRecords(db, { ...job, job: job.key, ...page, collection: POST }, middle),
+  'records of one collection': (db) =>
+    listRecords(db, { ...job, job: job.key, ...page, collection: POST }, middle),
   'records of one repo': (db) => listRecords(db, { ...job, job: job.key, ...page, did: didOf(40_001) }, null),
   'no records, where nothing is left': (db) =>
     listRecords(db, { ...job, job: job.key, ...page }, { ...middle, seq: REPOS + 1 }),
   'the first repos': (db) => listRepos(db, { ...listing, job: job.key, scope: job.scope }),
-  'repos from the middle': (db) => listRepos(db, { ...listing, job: job.key, scope: job.scope, after: didOf(25_000) }),
+  'repos from the middle': (db) =>
+    listRepos(db, { ...listing, job: job.key, scope: job.scope, after: didOf(25_000) }),
   'repos that are completed': (db) =>
-    listRepos(db, { ...listing, job: job.key, scope: job.scope, statuses: ['completed'], after: didOf(25_000) }),
+    listRepos(db, {
+      ...listing,
+      job: job.key,
+      scope: job.scope,
+      statuses: ['completed'],
+      after: didOf(25_000),
+    }),
   'due repos of a host': (db) => dueRepos(db, { host: 7, job: job.key, after: 0, limit: 100 }),
-  'due repos of a host, further on': (db) => dueRepos(db, { host: 7, job: job.key, after: 25_000, limit: 100 }),
+  'due repos of a host, further on': (db) =>
+    dueRepos(db, { host: 7, job: job.key, after: 25_000, limit: 100 }),
   'unresolved repos': (db) => unresolvedRepos(db, { job: job.key, after: 0, limit: 500 }),
   'unresolved repos, further on': (db) => unresolvedRepos(db, { job: job.key, after: 25_000, limit: 500 }),
   'whether there are unresolved repos': (db) => hasUnresolvedRepos(db),
@@ -154,6 +166,6 @@ describe.each(['without statistics', 'with statistics'])('a planner %s', (when) 
   test.each(Object.keys(READS))('reads only what it gives: %s', async (what) => {
     const { scanned, blocks } = await costOf(READS[what]!)
     expect(scanned.filter((table) => LARGE.includes(table))).toEqual([])
-    expect(blocks).toBeLessThan(BLOCKS_MAX)
+    expect(blocks).toBeLessThan(when === 'with statistics' ? BLOCKS_MAX : BLOCKS_MAX_UNKNOWN)
   })
 })

@@ -1,6 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { HostClaim } from '../../src/store/hosts.js'
-import { listRecords, type RecordPosition, type RecordQuery, type StoredRecord } from '../../src/store/records.js'
+import {
+  listRecords,
+  type RecordPosition,
+  type RecordQuery,
+  type StoredRecord,
+} from '../../src/store/records.js'
 import { createStore } from '../support/database.js'
 import {
   addJob,
@@ -53,7 +58,9 @@ afterAll(() => store[Symbol.asyncDispose]())
 
 async function complete(did: string, keys: Record<string, string[]>): Promise<void> {
   const rows = Object.entries(keys).flatMap(([nsid, rkeys]) =>
-    rkeys.map((rkey) => record(job.collections.get(nsid)!, rkey, cidOf(`${did}${rkey}`), `{"key":"${rkey}"}`)),
+    rkeys.map((rkey) =>
+      record(job.collections.get(nsid)!, rkey, cidOf(`${did}${rkey}`), `{"key":"${rkey}"}`),
+    ),
   )
   await writeSteps(store, completion(job, did, host, rows))
   for (const nsid of Object.keys(keys).sort(inBytes)) {
@@ -71,9 +78,18 @@ async function unseen(): Promise<void> {
   )
   await writeSteps(
     store,
-    step(job, failed, host, { status: 'failed', failure: 'timeout', rows: [row(POST, 'a')], records: 1, recordsAdded: 1 }),
+    step(job, failed, host, {
+      status: 'failed',
+      failure: 'timeout',
+      rows: [row(POST, 'a')],
+      records: 1,
+      recordsAdded: 1,
+    }),
   )
-  const other = await addJob(store, { repos: [others, didOf(7), didOf(5)], collections: ['network.example.other'] })
+  const other = await addJob(store, {
+    repos: [others, didOf(7), didOf(5)],
+    collections: ['network.example.other'],
+  })
   const otherRow = record(other.collections.get('network.example.other')!, 'other')
   await writeSteps(store, ...[...other.repos.keys()].map((did) => completion(other, did, host, [otherRow])))
   await writeSteps(store, resolution(job, others, host))
@@ -166,7 +182,9 @@ describe('a reader goes on', () => {
     const at = records.findIndex(({ did }) => did === didOf(2))
     const before = records[at - 1]!
     expect(before.did > didOf(2)).toBe(true)
-    expect((await listRecords(store.db, query({ limit: 1 }), before)).map(pathOf)).toEqual([pathOf(records[at]!)])
+    expect((await listRecords(store.db, query({ limit: 1 }), before)).map(pathOf)).toEqual([
+      pathOf(records[at]!),
+    ])
   })
 })
 
@@ -187,6 +205,10 @@ test('what is gone is left out; what could not be decoded comes without its valu
     [didOf(30)],
   )
   expect(readable).toEqual(
-    ['b', 'c'].map((rkey) => ({ uri: `at://${didOf(30)}/${POST}/${rkey}`, collection: POST, cid: cidOf(rkey) })),
+    ['b', 'c'].map((rkey) => ({
+      uri: `at://${didOf(30)}/${POST}/${rkey}`,
+      collection: POST,
+      cid: cidOf(rkey),
+    })),
   )
 })

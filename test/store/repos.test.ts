@@ -1,15 +1,9 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { hostsWithWork } from '../../src/store/hosts.js'
 import type { HostClaim } from '../../src/store/hosts.js'
+import { hostsWithWork } from '../../src/store/hosts.js'
 import { saveIdentity } from '../../src/store/identities.js'
 import { failJob } from '../../src/store/jobs.js'
-import {
-  dueRepos,
-  hasUnresolvedRepos,
-  listRepos,
-  unresolvedRepos,
-  wakeRepos,
-} from '../../src/store/repos.js'
+import { dueRepos, hasUnresolvedRepos, listRepos, unresolvedRepos, wakeRepos } from '../../src/store/repos.js'
 import type { RepoStatus } from '../../src/verdict.js'
 import { createStore } from '../support/database.js'
 import {
@@ -119,7 +113,10 @@ describe('repos to be fetched', () => {
 
   test('follow an account to its new host', async () => {
     await oneOfEach()
-    await writeSteps(store, step(job, didOf(3), host, { status: 'resolved', movedTo: second.host, recordsAdded: -1 }))
+    await writeSteps(
+      store,
+      step(job, didOf(3), host, { status: 'resolved', movedTo: second.host, recordsAdded: -1 }),
+    )
     expect(await due(host)).toEqual([didOf(2)])
     expect(await due(second)).toEqual([didOf(3), didOf(8), didOf(9)])
   })
@@ -220,7 +217,11 @@ describe('the repos of a job', () => {
     ['with a known PDS', { resolvedOnly: true }, numbers(2, 3, 4, 5, 7, 8, 9)],
     ['on one PDS', { origin: 'https://second.example' }, numbers(8, 9)],
     ['on a PDS nobody knows', { origin: 'https://third.example' }, []],
-    ['by all of these', { statuses: ['fetching'], resolvedOnly: true, origin: 'https://pds.example' }, numbers(3, 4)],
+    [
+      'by all of these',
+      { statuses: ['fetching'], resolvedOnly: true, origin: 'https://pds.example' },
+      numbers(3, 4),
+    ],
   ])('are listed by DID: %s', async (_, filter, dids) => {
     await oneOfEach()
     // Another job with some of the same accounts, further on with them.

@@ -46,7 +46,11 @@ interface State {
   readonly level: Level
 }
 
-const state = (cid: string | null, rev: string | null, level: Level = 'content'): State => ({ cid, rev, level })
+const state = (cid: string | null, rev: string | null, level: Level = 'content'): State => ({
+  cid,
+  rev,
+  level,
+})
 
 /** A job of its own for each write, as different jobs share records. */
 async function write({ cid, rev, level }: State): Promise<TestJob> {

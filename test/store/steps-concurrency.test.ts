@@ -43,11 +43,22 @@ function shuffled<T>(values: readonly T[], random: () => number): T[] {
 test('batches about the same jobs, hosts and records in any order never block each other for good', async () => {
   const random = randomOf(4)
   const dids = didsOf(12)
-  const jobs = [await addJob(store, { repos: dids }), await addJob(store, { repos: dids }), await addJob(store, { repos: dids })]
-  const hosts = [await drive(store.db), await drive(store.db, 'https://second.example'), await drive(store.db, 'https://third.example')]
+  const jobs = [
+    await addJob(store, { repos: dids }),
+    await addJob(store, { repos: dids }),
+    await addJob(store, { repos: dids }),
+  ]
+  const hosts = [
+    await drive(store.db),
+    await drive(store.db, 'https://second.example'),
+    await drive(store.db, 'https://third.example'),
+  ]
   // Pages of the same records, forwards and backwards, so that each batch wants rows that others hold.
   const makeBatch = (number: number): RepoStep[] =>
-    shuffled(jobs.flatMap((job) => dids.map((did) => ({ job, did }))), random)
+    shuffled(
+      jobs.flatMap((job) => dids.map((did) => ({ job, did }))),
+      random,
+    )
       .slice(0, 20)
       .map(({ job, did }) => {
         const rows = shuffled(posts(job, 'a', 'b', 'c', 'd', 'e'), random).map((row) => ({

@@ -107,7 +107,10 @@ describe('what one batch says becomes durable together', () => {
   // Each of these fails in another part of the statement, the last ones after rows and progress are written.
   const poisons: Record<string, Partial<RepoStep>> = {
     'a value that is not JSON': { rows: [{ collection: 1, rkey: 'x', cid: 'x', value: '{"a":' }] },
-    'a level that there is not': { level: 'holy' as never, rows: [{ collection: 1, rkey: 'x', cid: 'x', value: '1' }] },
+    'a level that there is not': {
+      level: 'holy' as never,
+      rows: [{ collection: 1, rkey: 'x', cid: 'x', value: '1' }],
+    },
     'progress that is not JSON': { progress: '{' },
     'attempts that do not fit': { attempts: 100_000 },
     'a failure without a class': { status: 'failed', method: 'list-records' },
@@ -176,7 +179,8 @@ test('a repo with its outcome takes no further step, and no rows either', async 
     { status: 'unavailable', reason: 'takendown' },
     { status: 'failed', failure: 'cursor-loop' },
   ]
-  for (const [index, ending] of endings.entries()) await writeSteps(store, step(job, didOf(index), host, ending))
+  for (const [index, ending] of endings.entries())
+    await writeSteps(store, step(job, didOf(index), host, ending))
   await writeSteps(store, completion(job, didOf(2), host, posts(job, 'a')))
   const before = await everything()
   for (const did of didsOf(3)) {
@@ -230,7 +234,10 @@ test('where a repo stands and when it is due comes back as it was written', asyn
 describe('text from strangers', () => {
   const values: Record<string, string> = {
     'a NUL and lone surrogates, as JSON writes them': '{"text":"a\\u0000b \\ud800 \\udc00\\ud800"}',
-    'characters of every width': '{"text":"zażółć 雪 🚀 \u{10ffff} \u2028 \u0001"}'.replace('\u0001', '\\u0001'),
+    'characters of every width': '{"text":"zażółć 雪 🚀 \u{10ffff} \u2028 \u0001"}'.replace(
+      '\u0001',
+      '\\u0001',
+    ),
     'blanks, key order, doubled keys and number spellings': '{ "b" : 1.0, "a":1e2,\n "b":-0 }',
     'a value of a megabyte': JSON.stringify({ text: '🚀"\\'.repeat(200_000) }),
     'quotes and braces of array literals': '{"a":"{\\"x\\",NULL}","b":[[],{}]}',
@@ -247,9 +254,11 @@ describe('text from strangers', () => {
 
   test('a failure message with NUL, half a surrogate pair or no end does not take the batch down', async () => {
     const messages = ['a\u0000b', 'half \ud83d', `${'x'.repeat(299)}🚀`, '', '{"quoted",NULL}\\']
-    const failing = messages.slice(0, 4).map((message, index) =>
-      step(job, didOf(index), host, { status: 'failed', failure: 'bad-response', message }),
-    )
+    const failing = messages
+      .slice(0, 4)
+      .map((message, index) =>
+        step(job, didOf(index), host, { status: 'failed', failure: 'bad-response', message }),
+      )
     expect(await writeSteps(store, ...failing)).toEqual([true, true, true, true])
     const stored = (await reposOf(job)).map((repo) => repo.message)
     expect(stored[0]).toBe('ab')
@@ -257,7 +266,10 @@ describe('text from strangers', () => {
     expect(stored[2]).toMatch(/^x{299}/)
     expect(stored[3]).toBe('')
     const other = await addJob(store, { repos: [didOf(9)] })
-    await writeSteps(store, step(other, didOf(9), host, { status: 'failed', failure: 'timeout', message: messages[4]! }))
+    await writeSteps(
+      store,
+      step(other, didOf(9), host, { status: 'failed', failure: 'timeout', message: messages[4]! }),
+    )
     expect((await reposOf(other))[0]!.message).toBe(messages[4])
   })
 })

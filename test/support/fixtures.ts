@@ -88,7 +88,12 @@ export async function drive(db: Db, origin = 'https://pds.example'): Promise<Hos
   return (await claimHost(db, ids.get(origin)!))!
 }
 
-export function record(collection: number, rkey: string, cid = cidOf(rkey), value = '{"text":"hello"}'): RecordRow {
+export function record(
+  collection: number,
+  rkey: string,
+  cid = cidOf(rkey),
+  value = '{"text":"hello"}',
+): RecordRow {
   return { collection, rkey, cid, value }
 }
 

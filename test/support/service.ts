@@ -69,7 +69,7 @@ export async function startTestService(options: TestServiceOptions): Promise<Tes
 }
 
 /** A client that brings a fresh token to every call, as another service would. */
-function clientOf(url: string, serviceDid: string, caller: Caller): Backfill {
+export function clientOf(url: string, serviceDid: string, caller: Caller): Backfill {
   const client = new AtpBaseClient(async (path, init) => {
     const lxm = new URL(path, url).pathname.slice('/xrpc/'.length)
     const headers = new Headers(init.headers)

@@ -1,0 +1,38 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { StandInPds } from '../support/network/stand-in-pds.js'
+import type { StandIns } from './support.js'
+
+const LIST = 'com.atproto.repo.listRecords'
+
+/** Records of the repos, in turn: around the size of a page, and more. */
+const SIZES = [0, 1, 99, 100, 101, 250]
+
+/** Hosts that take their time, so that whatever happens to an engine happens in the middle of the work. */
+export async function slowWorld(
+  standIns: StandIns,
+  collection: string,
+  { repos, pauseMs, hosts: count = 2 }: { repos: number; pauseMs: number; hosts?: number },
+) {
+  const hosts: StandInPds[] = []
+  for (let made = 0; made < count; made++) {
+    const host = await standIns.pds()
+    standIns.populate(host, repos, (index) => sizeOf(index), collection)
+    host.faults.plan({ kind: 'after', what: () => sleep(pauseMs) }, { method: LIST })
+    hosts.push(host)
+  }
+  const pages = Array.from({ length: repos }, (_, index) => pagesOf(sizeOf(index)))
+  return {
+    hosts,
+    records: () => hosts.flatMap((host) => [...host.world.values()]),
+    /** Requests for pages that it takes at least, and how many there were. */
+    needed: count * pages.reduce((sum, each) => sum + each, 0),
+    asked: () => hosts.reduce((sum, host) => sum + host.count({ method: LIST }), 0),
+    /** The same for the relay: a full page has a cursor even if nothing follows. */
+    relayPages: (pageSize: number) => Math.floor((count * repos) / pageSize) + 1,
+  }
+}
+
+const sizeOf = (index: number) => SIZES[index % SIZES.length]!
+
+/** A listing that is not empty ends with a page that is. */
+const pagesOf = (records: number) => (records === 0 ? 1 : Math.ceil(records / 100) + 1)
