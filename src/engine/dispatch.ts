@@ -21,8 +21,8 @@ const TOUCH_MS = 3_000
 const POLL_MS = 500
 
 /** A lost connection must not cost a host the time that a dead process does. */
-const COMPLETE_TRIES = 5
-const COMPLETE_AGAIN_MS = 200
+const COMPLETE_AGAIN_MS = 500
+const COMPLETE_TRIES = (HEARTBEAT_SECONDS * 1_000) / COMPLETE_AGAIN_MS
 
 /** An upper bound only: a task ends by itself after a while, and says so by its heartbeat until then. */
 const EXPIRE_SECONDS = 3_600
@@ -127,7 +127,7 @@ export class Dispatch {
         await this.#boss.complete(kind, id)
         return
       } catch (error) {
-        this.#tell('dispatch.warning', { task: kind, err: error })
+        if (tries === 1) this.#tell('dispatch.warning', { task: kind, err: error })
       }
       if (tries >= COMPLETE_TRIES || signal.aborted) return
       await sleep(COMPLETE_AGAIN_MS, undefined, { signal }).catch(() => {})

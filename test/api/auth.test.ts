@@ -4,62 +4,26 @@ import { createDatabase, type TestDatabase } from '../support/database.js'
 import { type Caller, createPlcCaller, createWebCaller } from '../support/network/caller.js'
 import { startDidWeb } from '../support/network/did-web.js'
 import { LoopbackServer, sendError, sendJson } from '../support/network/loopback.js'
-import { type JwtParts, mintJwt } from '../support/network/service-jwt.js'
+import { mintJwt } from '../support/network/service-jwt.js'
 import { type WrongJwt, wrongJwts } from '../support/network/wrong-jwts.js'
-import { startTestService, type TestService } from '../support/service.js'
-import { type Answer, type Directory, exchange, nsid, startDirectory } from './support.js'
+import type { TestService } from '../support/service.js'
+import { ask, askAs, askWith, expectRefused, METHOD, newAddress, startBehindProxy } from './auth-support.js'
+import { type Directory, exchange, nsid, startDirectory } from './support.js'
 
-const METHOD = nsid('listJobs')
 const HOUR_MS = 3_600_000
 
 let network: Directory
 let service: TestService
 
-/** A service behind a proxy, so that requests can come from as many addresses as a test needs. */
-const start = (options: Partial<Parameters<typeof startTestService>[0]> = {}) =>
-  startTestService({
-    network,
-    engine: false,
-    ...options,
-    environment: { TRUST_PROXY: '1', ...options.environment },
-  })
-
 beforeAll(async () => {
   network = await startDirectory()
-  service = await start()
+  service = await startBehindProxy({ network })
 })
 
 afterAll(async () => {
   await service?.[Symbol.asyncDispose]()
   await network?.[Symbol.asyncDispose]()
 })
-
-let addresses = 0
-const newAddress = () => {
-  addresses += 1
-  return `198.51.${100 + Math.floor(addresses / 256)}.${addresses % 256}`
-}
-
-/** Asks for the caller's jobs, from an address of its own unless one is given. */
-function ask(on: TestService, authorization: string | null, address = newAddress()): Promise<Answer> {
-  const headers = { 'x-forwarded-for': address, ...(authorization !== null && { authorization }) }
-  return exchange(`${on.url}/xrpc/${METHOD}`, { headers })
-}
-
-const askWith = (on: TestService, token: string, address?: string) => ask(on, `Bearer ${token}`, address)
-
-async function askAs(on: TestService, caller: Caller, parts: Partial<JwtParts> = {}): Promise<Answer> {
-  return askWith(on, await caller.serviceJwt({ aud: on.did, lxm: METHOD, ...parts }))
-}
-
-function expectRefused(answer: Answer, status: number, error: string): void {
-  expect({ status: answer.status, json: answer.json }).toEqual({
-    status,
-    json: { error, message: expect.any(String) },
-  })
-  const challenge = status === 401 ? `Bearer realm="${service.did}", error="${error}"` : null
-  expect(answer.headers.get('www-authenticate')).toBe(challenge)
-}
 
 describe.each([
   ['did:plc', () => createPlcCaller(network.plc)],
@@ -112,7 +76,9 @@ describe.each([
     } satisfies Record<WrongJwt, string>) as [WrongJwt, string][],
   )('is refused a token with the fault: %s', async (fault, error) => {
     const token = await wrongJwts[fault](caller, { aud: service.did, lxm: METHOD })
-    expectRefused(await askWith(service, token), 401, error)
+    const answer = await askWith(service, token)
+    expectRefused(answer, 401, error)
+    expect(answer.headers.get('www-authenticate')).toBe(`Bearer realm="${service.did}", error="${error}"`)
   })
 
   test('uses a token once', async () => {
@@ -186,7 +152,10 @@ describe('two instances over one database', () => {
   beforeAll(async () => {
     database = await createDatabase()
     const environment = { SERVICE_DID: service.did }
-    instances = [await start({ database, environment }), await start({ database, environment })]
+    instances = [
+      await startBehindProxy({ network, database, environment }),
+      await startBehindProxy({ network, database, environment }),
+    ]
     caller = await createPlcCaller(network.plc)
   })
   afterAll(async () => {
@@ -232,7 +201,7 @@ describe('when the issuer cannot be looked up', () => {
 
   test('a key known before opens for a day without the directory', async () => {
     let offsetMs = 0
-    await using later = await start({ overrides: { now: () => Date.now() + offsetMs } })
+    await using later = await startBehindProxy({ network, overrides: { now: () => Date.now() + offsetMs } })
     const caller = await createPlcCaller(network.plc)
     const askLater = async () => {
       const iat = Math.floor((Date.now() + offsetMs) / 1_000)

@@ -1,21 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { QueryParams } from '../../codegen/client/types/network/example/backfill/listJobRepos.js'
-import { saveIdentity } from '../../src/store/identities.js'
 import { addRepos } from '../../src/store/listings.js'
-import {
-  addJob,
-  completion,
-  didOf,
-  drive,
-  POST,
-  posts,
-  resolution,
-  step,
-  type TestJob,
-  writeSteps,
-} from '../support/fixtures.js'
+import { addJob, didOf, POST, type TestJob } from '../support/fixtures.js'
 import { type Caller, createPlcCaller } from '../support/network/caller.js'
 import { type Backfill, startTestService, type TestService } from '../support/service.js'
+import { addJobInEveryState, ONE, REPOS, RETRY_AT, REV, TWO } from './every-state.js'
 import {
   callRaw,
   type Directory,
@@ -28,22 +17,6 @@ import {
 } from './support.js'
 
 const UNKNOWN = '3l3qo2vuowo2b'
-const REV = '3l3qo2vuowo2b'
-const ONE = 'https://one.example'
-const TWO = 'http://two.example:2583'
-
-/** One repo in each state, by what it shows. */
-const REPOS = {
-  waiting: didOf(1),
-  deferred: didOf(2),
-  resolved: didOf(3),
-  fetching: didOf(4),
-  completed: didOf(5),
-  empty: didOf(6),
-  unavailable: didOf(7),
-  failed: didOf(8),
-  unknown: didOf(9),
-}
 
 let network: Directory
 let service: TestService
@@ -51,57 +24,13 @@ let caller: Caller
 let backfill: Backfill
 let admin: Caller
 let job: TestJob
-const retryAt = new Date('2040-01-02T03:04:05.678Z')
 
 beforeAll(async () => {
   network = await startDirectory()
   admin = await createPlcCaller(network.plc)
   service = await startTestService({ network, engine: false, environment: { BACKFILL_ADMINS: admin.did } })
   ;({ caller, backfill } = await newcomer(network, service))
-  const { store } = service.service
-  job = await addJob(store, {
-    caller: caller.did,
-    collections: [POST],
-    repos: Object.values(REPOS).reverse(),
-  })
-  const [one, two] = [await drive(store.db, ONE), await drive(store.db, TWO)]
-  const directory = await drive(store.db, 'https://plc.example')
-  const { waiting: _, unknown, ...found } = REPOS
-  const hostOf = (did: string) => (did === REPOS.failed || did === REPOS.fetching ? two : one)
-  await writeSteps(store, ...Object.values(found).map((did) => resolution(job, did, hostOf(did))))
-  await writeSteps(
-    store,
-    step(job, REPOS.deferred, one, {
-      status: 'resolved',
-      failure: 'timeout',
-      message: 'slow',
-      attempts: 2,
-      retryAt,
-    }),
-    step(job, REPOS.fetching, two, {
-      status: 'fetching',
-      records: 2,
-      recordsAdded: 2,
-      rows: posts(job, 'a', 'b'),
-    }),
-    completion(job, REPOS.completed, one, posts(job, 'a', 'b', 'c'), { rev: REV }),
-    completion(job, REPOS.empty, one, []),
-    step(job, REPOS.unavailable, one, { status: 'unavailable', reason: 'takendown' }),
-    step(job, REPOS.failed, two, {
-      status: 'failed',
-      failure: 'repo-not-found',
-      message: 'not here',
-      attempts: 1,
-    }),
-    step(job, unknown, directory, {
-      status: 'failed',
-      failure: 'did-not-found',
-      message: 'nobody',
-      attempts: 1,
-    }),
-  )
-  const identity = { document: {}, updatedAt: new Date() }
-  await saveIdentity(store.db, { did: REPOS.completed, handle: 'ada.example', ...identity })
+  job = await addJobInEveryState(service.service.store, caller.did)
 })
 
 afterAll(async () => {
@@ -140,7 +69,7 @@ describe('a repo', () => {
       pdsEndpoint: ONE,
       recordsFetched: 0,
       attempts: 2,
-      retryAt: retryAt.toISOString(),
+      retryAt: RETRY_AT.toISOString(),
       failure: { class: 'timeout', message: 'slow', retryable: true },
     })
   })

@@ -2,17 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { JobView, RecordView } from '../../codegen/client/types/network/example/backfill/defs.js'
 import type { QueryParams } from '../../codegen/client/types/network/example/backfill/listRecords.js'
 import { cidOfJson } from '../../src/atproto/content.js'
-import { addRepos } from '../../src/store/listings.js'
-import {
-  addJob,
-  completion,
-  didOf,
-  drive,
-  findTestJob,
-  POST,
-  record,
-  writeSteps,
-} from '../support/fixtures.js'
+import { didOf } from '../support/fixtures.js'
 import { finished } from '../support/jobs.js'
 import { type Account, createAccounts, putRecords, type StoredRecord } from '../support/network/accounts.js'
 import { type Caller, createPlcCaller } from '../support/network/caller.js'

@@ -1,16 +1,9 @@
 import { once } from 'node:events'
-import { Agent, get, request as startRequest } from 'node:http'
+import { request as startRequest } from 'node:http'
 import { gzipSync } from 'node:zlib'
-import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { SetupError } from '../../src/errors.js'
-import { VERSION } from '../../src/version.js'
-import { createDatabase, type TestDatabase } from '../support/database.js'
 import { type Caller, createPlcCaller } from '../support/network/caller.js'
-import { LoopbackServer } from '../support/network/loopback.js'
 import { startTestService, type TestService } from '../support/service.js'
-import { eventually } from '../support/wait.js'
-import { DatabaseProxy } from './database-proxy.js'
 import { callRaw, type Directory, exchange, nsid, startDirectory } from './support.js'
 
 const COLLECTIONS = ['network.example.status']

@@ -1,10 +1,11 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { assertCountersEqualRows } from '../support/fixtures.js'
 import { finished } from '../support/jobs.js'
-import { LoopbackServer, sendJson } from '../support/network/loopback.js'
+import { LoopbackServer, sendError, sendJson } from '../support/network/loopback.js'
 import { startRelay, type TestRelay } from '../support/network/relay.js'
 import type { StandInPds } from '../support/network/stand-in-pds.js'
 import type { Backfill, TestService } from '../support/service.js'
+import { eventually } from '../support/wait.js'
 import { expectRecords, LIKE, newDids, outcomes, POST, StandIns } from './support.js'
 
 const LIST = 'com.atproto.sync.listReposByCollection'
@@ -141,6 +142,35 @@ describe('several relays', () => {
     expect(ended.error).toContain('connection-failed')
     await assertCountersEqualRows(service.service.store)
   })
+})
+
+test('a pause that a relay asks for holds for all its listings, for all jobs, and for an engine started meanwhile', async () => {
+  const arrivals: number[] = []
+  const relay = await LoopbackServer.start((_url, _request, response) => {
+    arrivals.push(Date.now())
+    if (arrivals.length === 1) sendError(response, 429, 'RateLimited', 'later', { 'retry-after': '4' })
+    else sendJson(response, 200, { repos: [{ did: dids[0] }] })
+  })
+  await using bench = await standIns.bench()
+  const environment = { RELAYS: relay.url }
+  await using api = await standIns.service({ database: bench.database, engine: false, environment })
+  const backfill = api.as(standIns.caller)
+  const first = await discover(backfill, [POST, LIKE])
+  {
+    await using _engine = await standIns.service({ database: bench.database, api: false, environment })
+    await eventually(
+      () => arrivals.length,
+      (count) => count > 0,
+    )
+  }
+  const second = await discover(backfill)
+  await using _engine = await standIns.service({ database: bench.database, api: false, environment })
+  for (const job of [first, second]) {
+    expect(await finished(backfill, job)).toMatchObject({ status: 'completed', totalRepos: 1 })
+  }
+  expect(arrivals).toHaveLength(4)
+  expect(arrivals[1]! - arrivals[0]!).toBeGreaterThanOrEqual(4_000)
+  await relay[Symbol.asyncDispose]()
 })
 
 describe('what a relay lists', () => {

@@ -1,6 +1,7 @@
 import type { LookupFunction } from 'node:net'
 import { TID } from '@atproto/common-web'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { assertCountersEqualRows } from '../support/fixtures.js'
 import { collectRepos, finished } from '../support/jobs.js'
 import { type Asked, answer, type Body, type Fault, type Plan } from '../support/network/stand-in-faults.js'
 import type { StandInPds } from '../support/network/stand-in-pds.js'
@@ -61,6 +62,8 @@ const status = (body: object) =>
 type PlannedFaults = readonly (readonly [string | ((asked: Asked) => boolean), Fault])[]
 
 interface Case {
+  /** What its DID document names; the stand-in when absent. */
+  readonly endpoint?: string
   /** Records of the repo; 3 when absent. */
   readonly records?: number
   /** What the host does to requests of a method, or to those that a function picks. */
@@ -98,6 +101,17 @@ const CASES: Record<string, Case> = {
   },
   'resets the connection': { faults: [[LIST, { kind: 'reset' }]], ends: ['failed connection-failed', ALL] },
   'never answers': { faults: [[LIST, never]], ends: ['failed timeout', ALL] },
+  'answers byte by byte': { faults: [[LIST, { kind: 'dribble' }]], ends: ['failed too-slow', ALL] },
+  'has a name that does not exist': {
+    endpoint: 'http://nowhere.test',
+    faults: [],
+    ends: ['failed dns-failure', ALL],
+  },
+  'the operator of this service blocks': {
+    endpoint: 'http://blocked.test',
+    faults: [],
+    ends: ['failed host-blocked', 1],
+  },
   'answers with a list': { faults: [[LIST, answer(200, {}, [])]], ends: ['failed bad-response', ALL] },
   'has no records in its answer': {
     faults: [[LIST, change(() => ({}))]],
@@ -237,15 +251,15 @@ describe('one job over many repos of one host, each of which fails in its own wa
   let job: Awaited<ReturnType<typeof finished>>
 
   beforeAll(async () => {
-    const have = (records: number) => {
+    const have = (records: number, endpoint = pds.url) => {
       const did = newDid()
       pds.host(did, POST, records)
-      standIns.directory.register(did, pds.url)
+      standIns.directory.register(did, endpoint)
       return did
     }
-    for (const [name, { records = 3, faults }] of Object.entries(CASES)) {
+    for (const [name, { records = 3, endpoint, faults }] of Object.entries(CASES)) {
       good.push(have(2))
-      const did = have(records)
+      const did = have(records, endpoint)
       dids.set(name, did)
       const planned = (typeof faults === 'function' ? faults(did) : faults).map(([of, fault]) =>
         pds.faults.plan(
@@ -281,4 +295,24 @@ describe('one job over many repos of one host, each of which fails in its own wa
     await expectRecords({ backfill, api: service }, job.id, records)
     expect(job.failures!.reduce((sum, { count }) => sum + count, 0)).toBe(job.failedRepos)
   })
+})
+
+test('a job that asks for no proof takes a value without its CID, but nothing that is no CID', async () => {
+  const [wrong, odd, good] = standIns.populate(pds, 3, 3) as [string, string, string]
+  pds.faults.plan(
+    change((body) => ({ ...body, records: swapCids(body.records) })),
+    { method: LIST, did: wrong },
+    1,
+  )
+  pds.faults.plan(
+    changeFirst((record) => ({ ...record, cid: 'a\u0000b' })),
+    { method: LIST, did: odd },
+  )
+  const { data } = await backfill.createJob({ collections: [POST], repos: [wrong, odd, good], level: 'none' })
+  await finished(backfill, data.id)
+  const repos = new Map((await collectRepos(backfill, data.id)).map((repo) => [repo.did, repo]))
+  expect(repos.get(wrong)).toMatchObject({ status: 'completed', receipt: { level: 'none', totalRecords: 3 } })
+  expect(repos.get(odd)).toMatchObject({ status: 'failed', failure: { class: 'bad-response' } })
+  expect(repos.get(good)).toMatchObject({ status: 'completed', receipt: { level: 'content' } })
+  await assertCountersEqualRows(service.service.store)
 })

@@ -140,6 +140,32 @@ describe('what the directory says of an account', () => {
     expect(since.at(-1)).toBeGreaterThanOrEqual(3_000)
   })
 
+  test('and so when it is asked again for an account that its PDS has forgotten', async () => {
+    const elsewhere = await standIns.pds()
+    const did = account()
+    const wish = { collections: [POST], repos: [did] }
+    await finished(backfill, (await backfill.createJob(wish)).data.id)
+    pds.forget(did)
+    elsewhere.host(did, POST, 2)
+    standIns.directory.register(did, elsewhere.url)
+    const { arrivals, faults } = standIns.directory
+    const plan = faults.plan(answer(429, { 'retry-after': '3' }), { did }, 1)
+    const before = arrivals.length
+    const { data } = await backfill.createJob(wish)
+    // Nobody else asks meanwhile either.
+    await eventually(
+      () => plan.fired,
+      (fired) => fired === 1,
+    )
+    const other = await backfill.createJob({ collections: [POST], repos: [account()] })
+    for (const { id } of [data, other.data]) {
+      expect(await finished(backfill, id)).toMatchObject({ status: 'completed', completedRepos: 1 })
+    }
+    expect(arrivals.slice(before)).toHaveLength(3)
+    expect(arrivals[before + 1]!.at - arrivals[before]!.at).toBeGreaterThanOrEqual(3_000)
+    await expectRecords({ backfill, api: service }, data.id, elsewhere.world.values())
+  })
+
   test('a directory and a did:web that are down for a while cost an account nothing but time', async () => {
     await using web = await startDidWeb()
     pds.host(web.did, POST, 2)

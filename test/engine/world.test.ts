@@ -104,7 +104,10 @@ describe('what a job covers', () => {
   })
 
   test('several collections, named in any order, of which some are not there', async () => {
-    const job = await run({ collections: [STATUS, 'network.example.nothing', GRAPHIC], repos: [alice.did, bob.handle] })
+    const job = await run({
+      collections: [STATUS, 'network.example.nothing', GRAPHIC],
+      repos: [alice.did, bob.handle],
+    })
     const expected = [...(await world(alice, GRAPHIC, STATUS)), ...(await world(bob, GRAPHIC))]
     await expectRecords({ backfill, api: service }, job.id, expected)
     const only = await collectRecords(backfill, { job: job.id, collection: GRAPHIC, limit: 1 })
@@ -120,7 +123,11 @@ describe('a scope that is asked for again', () => {
     const wish = { collections: [STATUS], repos: accounts.map(({ did }) => did) }
     const first = await run(wish)
     const rows = async () =>
-      (await service.service.store.pool.query('select repo, collection, rkey, cid, xmin from record order by 1, 2, 3')).rows
+      (
+        await service.service.store.pool.query(
+          'select repo, collection, rkey, cid, xmin from record order by 1, 2, 3',
+        )
+      ).rows
     const before = await rows()
     const second = await run(wish)
     expect(second).toMatchObject({ status: 'completed', totalRecords: 12 })
@@ -131,7 +138,10 @@ describe('a scope that is asked for again', () => {
   })
 
   /** How a repo may differ when it is read again: its records before, and what happens to them. */
-  const CHANGES: Record<string, { before: number; change: (account: Account, had: StoredRecord[]) => Promise<unknown> }> = {
+  const CHANGES: Record<
+    string,
+    { before: number; change: (account: Account, had: StoredRecord[]) => Promise<unknown> }
+  > = {
     'one page, a record changed, one deleted, one added': {
       before: 5,
       change: async (account, had) => {
@@ -152,19 +162,20 @@ describe('a scope that is asked for again', () => {
     'several pages shrunk to one': {
       before: 210,
       change: async (account, had) => {
-        const writes = had
-          .slice(5)
-          .map((record) => ({
-            $type: 'com.atproto.repo.applyWrites#delete' as const,
-            collection: STATUS,
-            rkey: rkeyOf(record),
-          }))
+        const writes = had.slice(5).map((record) => ({
+          $type: 'com.atproto.repo.applyWrites#delete' as const,
+          collection: STATUS,
+          rkey: rkeyOf(record),
+        }))
         for (const batch of [writes.slice(0, 110), writes.slice(110)]) {
           await account.agent.com.atproto.repo.applyWrites({ repo: account.did, writes: batch })
         }
       },
     },
-    'one page grown to several': { before: 3, change: (account) => putRecords(account, STATUS, values(120, 3)) },
+    'one page grown to several': {
+      before: 3,
+      change: (account) => putRecords(account, STATUS, values(120, 3)),
+    },
     'all records gone': {
       before: 2,
       change: (account, had) =>
@@ -179,7 +190,9 @@ describe('a scope that is asked for again', () => {
     const names = Object.keys(CHANGES).map((_, index) => `dora-${index}`)
     const accounts = await createAccounts(two, names)
     const changes = Object.values(CHANGES)
-    const had = await Promise.all(accounts.map((account, at) => putRecords(account, STATUS, values(changes[at]!.before))))
+    const had = await Promise.all(
+      accounts.map((account, at) => putRecords(account, STATUS, values(changes[at]!.before))),
+    )
     const wish = { collections: [STATUS], repos: accounts.map(({ did }) => did) }
     const first = await run(wish)
     await expectRecords({ backfill, api: service }, first.id, had.flat())
@@ -190,7 +203,11 @@ describe('a scope that is asked for again', () => {
     const third = await run(wish)
     const expected = (await Promise.all(accounts.map((account) => world(account, STATUS)))).flat()
     for (const job of [second, third]) {
-      expect(job).toMatchObject({ status: 'completed', completedRepos: accounts.length, totalRecords: expected.length })
+      expect(job).toMatchObject({
+        status: 'completed',
+        completedRepos: accounts.length,
+        totalRecords: expected.length,
+      })
       await expectRecords({ backfill, api: service }, job.id, expected)
     }
     const { rows } = await service.service.store.pool.query<{ uri: string }>(
@@ -199,7 +216,10 @@ describe('a scope that is asked for again', () => {
        where cid is null and value is null and rev is not null`,
     )
     const present = new Set(expected.map(({ uri }) => uri))
-    const gone = had.flat().map(({ uri }) => uri).filter((uri) => !present.has(uri))
+    const gone = had
+      .flat()
+      .map(({ uri }) => uri)
+      .filter((uri) => !present.has(uri))
     expect(rows.map(({ uri }) => uri).sort()).toEqual(gone.sort())
   })
 
@@ -233,7 +253,12 @@ describe('where an account is', () => {
 
   test('is looked up again when the PDS at hand has forgotten it, or says it is gone', async () => {
     const names = ['moved-forgotten', 'moved-inactive', 'moved-and-lost', 'only-inactive']
-    const [forgotten, inactive, lost, stays] = (await createAccounts(one, names)) as [Account, Account, Account, Account]
+    const [forgotten, inactive, lost, stays] = (await createAccounts(one, names)) as [
+      Account,
+      Account,
+      Account,
+      Account,
+    ]
     const accounts = [forgotten, inactive, lost, stays]
     for (const account of accounts) await putRecords(account, STATUS, values(2))
     const wish = { collections: [STATUS], repos: accounts.map(({ did }) => did) }
@@ -296,7 +321,11 @@ describe('a PDS that is down', () => {
         failure: { class: 'connection-failed', retryable: true },
       })
     }
-    await expectRecords({ backfill, api: service }, job.id, expected.filter(({ uri }) => uri.includes(here.did)))
+    await expectRecords(
+      { backfill, api: service },
+      job.id,
+      expected.filter(({ uri }) => uri.includes(here.did)),
+    )
 
     const { data } = await backfill.createJob(wish)
     await eventually(

@@ -2,9 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { Writer } from '../../src/engine/writer.js'
+import { TextArray } from '../../src/store/binary.js'
+import { claimHost, type HostClaim } from '../../src/store/hosts.js'
 import { addRepos } from '../../src/store/listings.js'
 import { listRecords, type RecordPosition, type StoredRecord } from '../../src/store/records.js'
-import { type RepoStep, StepBatch } from '../../src/store/steps.js'
+import { entombMissing, StepBatch } from '../../src/store/steps.js'
 import { createStore } from '../support/database.js'
 import {
   addJob,
@@ -16,6 +18,7 @@ import {
   posts,
   randomOf,
   record,
+  revOf,
   step,
   storedRecords,
   type TestJob,
@@ -40,50 +43,66 @@ function shuffled<T>(values: readonly T[], random: () => number): T[] {
     .map(({ value }) => value)
 }
 
-test('batches about the same jobs, hosts and records in any order never block each other for good', async () => {
+test('writes about the same jobs, hosts and records in any order never block each other for good', async () => {
   const random = randomOf(4)
   const dids = didsOf(12)
-  const jobs = [
-    await addJob(store, { repos: dids }),
-    await addJob(store, { repos: dids }),
-    await addJob(store, { repos: dids }),
-  ]
-  const hosts = [
-    await drive(store.db),
-    await drive(store.db, 'https://second.example'),
-    await drive(store.db, 'https://third.example'),
-  ]
+  const jobs: TestJob[] = []
+  const hosts: HostClaim[] = []
+  for (const origin of ['https://one.example', 'https://two.example', 'https://three.example']) {
+    jobs.push(await addJob(store, { repos: dids }))
+    hosts.push(await drive(store.db, origin))
+  }
+  const pairs = jobs.flatMap((job) => dids.map((did) => ({ job, did })))
+  const any = <T>(values: readonly T[]) => values[Math.floor(random() * values.length)]!
   // Pages of the same records, forwards and backwards, so that each batch wants rows that others hold.
-  const makeBatch = (number: number): RepoStep[] =>
-    shuffled(
-      jobs.flatMap((job) => dids.map((did) => ({ job, did }))),
-      random,
-    )
-      .slice(0, 20)
-      .map(({ job, did }) => {
-        const rows = shuffled(posts(job, 'a', 'b', 'c', 'd', 'e'), random).map((row) => ({
-          ...row,
-          cid: cidOf(`${row.rkey}${number}`),
-        }))
-        return step(job, did, hosts[Math.floor(random() * hosts.length)]!, { status: 'fetching', rows })
+  const page = ({ job, did }: { job: TestJob; did: string }, number: number) => {
+    const rows = shuffled(posts(job, 'a', 'b', 'c', 'd', 'e'), random)
+    return step(job, did, any(hosts), {
+      status: 'fetching',
+      rev: revOf(number),
+      rows: rows.map((row) => ({ ...row, cid: cidOf(`${row.rkey}${number}`) })),
+    })
+  }
+  let number = 0
+  const batches = async () => {
+    while (number < 300) {
+      number += 1
+      await writeSteps(
+        store,
+        ...shuffled(pairs, random)
+          .slice(0, 20)
+          .map((pair) => page(pair, number)),
+      )
+    }
+  }
+  const writer = new Writer(store.pool, () => {})
+  const replacer = async () => {
+    while (number < 300) {
+      const { rows, ...end } = page(any(pairs), number)
+      const kept = { collections: [] as number[], rkeys: new TextArray() }
+      const collections = rows.map(({ collection }) => collection)
+      const missing = { repo: end.repo, collections, rev: end.rev, kept }
+      await writer.writeWith({ ...end, rows }, async (client) => {
+        await entombMissing(client, missing)
       })
-  const batches = Array.from({ length: 300 }, (_, index) => makeBatch(index)).values()
-  let discovered = 12
-  const writer = async () => {
-    for (const batch of batches) {
-      expect(await writeSteps(store, ...batch)).toEqual(batch.map(() => true))
     }
   }
   const discoverer = async () => {
-    for (let page = 0; page < 20; page += 1) {
-      const found = shuffled(didsOf(15, discovered - 10), random)
-      discovered += 5
+    for (let from = 2; number < 300; from += 5) {
+      const found = shuffled(didsOf(15, from), random)
       for (const job of shuffled(jobs, random)) {
         await store.db.transaction().execute((trx) => addRepos(trx, job.key, found))
       }
     }
   }
-  await Promise.all([writer(), writer(), writer(), writer(), discoverer()])
+  const claimer = async () => {
+    while (number < 300) {
+      const index = Math.floor(random() * hosts.length)
+      hosts[index] = (await claimHost(store.db, hosts[index]!.host))!
+      await sleep(10)
+    }
+  }
+  await Promise.all([batches(), batches(), batches(), batches(), replacer(), discoverer(), claimer()])
   expect(await storedRecords(store)).toHaveLength(12 * 5)
 })
 

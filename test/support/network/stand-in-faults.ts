@@ -17,6 +17,8 @@ export type Fault =
   | { readonly kind: 'change'; readonly change: (body: Body) => unknown }
   /** The beginning of the right answer, then the connection is cut. */
   | { readonly kind: 'truncated' }
+  /** The right answer, so slowly that it never ends. */
+  | { readonly kind: 'dribble' }
   /** The connection is cut before any answer. */
   | { readonly kind: 'reset' }
   /** The right answer as it is after something else has happened. */
@@ -120,6 +122,12 @@ async function spoil(
     case 'reset':
       request.socket.resetAndDestroy()
       return
+    case 'dribble': {
+      response.writeHead(right.status, { 'content-type': 'application/json' })
+      const dribbling = setInterval(() => response.write(' '), 50)
+      response.once('close', () => clearInterval(dribbling))
+      return
+    }
     case 'truncated': {
       const text = JSON.stringify(right.body)
       response.writeHead(right.status, { 'content-type': 'application/json', 'content-length': text.length })
