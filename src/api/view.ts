@@ -2,12 +2,9 @@ import type {
   FailureView,
   JobView,
   ReceiptView,
-  RecordView,
   RepoView,
 } from '../../codegen/server/types/network/example/backfill/defs.js'
-import { recordUri } from '../jobs/record-json.js'
 import type { JobRow } from '../store/jobs.js'
-import type { StoredRecord } from '../store/records.js'
 import type { RepoRow } from '../store/repos.js'
 import { type FailureClass, isRetryable } from '../verdict.js'
 
@@ -73,14 +70,6 @@ function receiptView(repo: RepoRow): ReceiptView | null {
     level: repo.level,
     pdsEndpoint: repo.receipt_origin,
     completedAt: repo.completed_at.toISOString(),
-  }
-}
-
-export function recordView(record: StoredRecord): RecordView {
-  return {
-    uri: recordUri(record),
-    cid: record.cid,
-    ...(record.value !== null && { value: JSON.parse(record.value) }),
   }
 }
 

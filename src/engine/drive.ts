@@ -2,7 +2,7 @@ import type { Identities } from '../atproto/identity.js'
 import { RateLimited } from '../atproto/outcome.js'
 import { claimHost, deferHost, type HostClaim } from '../store/hosts.js'
 import { type RunningJob, runningJobs } from '../store/jobs.js'
-import { type DueRepo, dueRepos } from '../store/repos.js'
+import { type DueRepo, dueRepos, hasRecords } from '../store/repos.js'
 import type { EngineContext } from './context.js'
 import { fetchRepo } from './fetch.js'
 import { Gate } from './gate.js'
@@ -51,7 +51,7 @@ class Driver {
   readonly #endsAt: number
   readonly #underWay = new Map<number, Promise<void>>()
   /** Repos begun in this turn, for whichever job: records of them may be stored by now. */
-  readonly #fetched = new Set<number>()
+  readonly #begun = new Set<number>()
   readonly #identities: Identities
   #paused = false
   #error: unknown = null
@@ -116,10 +116,8 @@ class Driver {
   /** Never rejects: nobody may be listening when it ends. */
   async #fetch(job: RunningJob, repo: DueRepo): Promise<void> {
     const query = hostQuery(this.#ctx, this.#claim.origin, this.#gate, this.#signal)
-    // Read ahead, the repo may have been looked at before another job had it fetched.
-    const stored = repo.stored || this.#fetched.has(repo.repo)
-    this.#fetched.add(repo.repo)
     try {
+      const stored = repo.stored || (await this.#storedMeanwhile(repo))
       const assignment = { claim: this.#claim, job, repo: { ...repo, stored }, query }
       await fetchRepo(this.#ctx, { ...assignment, identities: this.#identities }).catch(async (error) => {
         if (!(error instanceof RateLimited) || this.#signal.aborted) throw error
@@ -130,6 +128,13 @@ class Driver {
       if (error instanceof ClaimLost) this.#letGo()
       else this.#error ??= error
     }
+  }
+
+  /** Read ahead, the repo may have been looked at before another job had it fetched. */
+  async #storedMeanwhile({ repo }: DueRepo): Promise<boolean> {
+    if (this.#begun.has(repo)) return hasRecords(this.#ctx.db, repo)
+    this.#begun.add(repo)
+    return false
   }
 
   async #pause(until: Date): Promise<void> {

@@ -1,5 +1,4 @@
 import { TID } from '@atproto/common-web'
-import { HttpFailure } from '../atproto/http.js'
 import { Failure, RateLimited, Unavailable } from '../atproto/outcome.js'
 import { RequestError } from '../errors.js'
 import { findJob, findJobByToken, insertJob, type JobRow } from '../store/jobs.js'
@@ -95,7 +94,7 @@ export async function resolveHandle(
     if (error instanceof Unavailable) return null
     if (error instanceof Failure && (error.failure === 'did-not-found' || error.failure === 'did-invalid'))
       return null
-    if (error instanceof Failure || error instanceof HttpFailure || error instanceof RateLimited) {
+    if (error instanceof Failure || error instanceof RateLimited) {
       throw new RequestError('DirectoryUnavailable', `${handle} cannot be looked up now: ${error.message}`, {
         cause: error,
       })

@@ -34,6 +34,12 @@ export async function dueRepos(
   return rows
 }
 
+/** Whether records of a repo are stored, or have been. */
+export async function hasRecords(db: Db, repo: number): Promise<boolean> {
+  const row = await db.selectFrom('record').select('rkey').where('repo', '=', repo).limit(1).executeTakeFirst()
+  return row !== undefined
+}
+
 /** Repos of a job whose PDS is not known yet and may be looked up now. */
 export async function unresolvedRepos(db: Db, due: { job: number; after: number; limit: number }) {
   return db

@@ -2,6 +2,7 @@ import { isValidTid } from '@atproto/syntax'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { collectRepos } from '../support/jobs.js'
 import { type Account, createAccounts } from '../support/network/accounts.js'
+import { LoopbackServer } from '../support/network/loopback.js'
 import { type Network, startNetwork } from '../support/network/network.js'
 import { startTestService, type TestService } from '../support/service.js'
 import { newcomer, refusal, refusedWith } from './support.js'
@@ -149,6 +150,23 @@ describe('a handle', () => {
 })
 
 describe('while handles cannot be looked up', () => {
+  test.each([
+    ['an error', 500, '{"error":"InternalServerError"}', 503, 'DirectoryUnavailable'],
+    ['a request to wait', 429, '{"error":"RateLimitExceeded"}', 503, 'DirectoryUnavailable'],
+    ['a page', 200, '<html>', 503, 'DirectoryUnavailable'],
+    ['no DID', 200, '{}', 400, 'InvalidRepo'],
+    ['what is no DID', 200, '{"did":"ada"}', 400, 'InvalidRepo'],
+    ['that it does not know', 400, '{"error":"HandleNotFound"}', 400, 'InvalidRepo'],
+  ])('a resolver that answers with %s', async (_, resolverStatus, body, status, error) => {
+    await using resolver = await LoopbackServer.start((_url, _request, response) => {
+      response.writeHead(resolverStatus, { 'content-type': 'application/json' }).end(body)
+    })
+    const environment = { HANDLE_RESOLVER_URL: resolver.url }
+    await using other = await startTestService({ network, engine: false, environment })
+    const { backfill } = await newcomer(network, other)
+    expect(await refusal(backfill.createJob({ repos: [ada.handle] }))).toMatchObject({ status, error })
+  })
+
   test('a job with a handle is refused for now, and one without is made', async () => {
     const { backfill } = await newcomer(network, service)
     await network.handleResolver.stop()

@@ -1,17 +1,20 @@
 import { once } from 'node:events'
 import { Agent, get } from 'node:http'
+import { Secp256k1Keypair } from '@atproto/crypto'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { SetupError } from '../../src/errors.js'
 import { VERSION } from '../../src/version.js'
 import { createDatabase, type TestDatabase } from '../support/database.js'
 import { type Caller, createPlcCaller } from '../support/network/caller.js'
-import { LoopbackServer } from '../support/network/loopback.js'
+import { LoopbackServer, sendJson } from '../support/network/loopback.js'
+import { mintJwt } from '../support/network/service-jwt.js'
 import { startTestService, type TestService } from '../support/service.js'
 import { eventually } from '../support/wait.js'
 import { DatabaseProxy } from './database-proxy.js'
 import { callRaw, type Directory, exchange, nsid, startDirectory } from './support.js'
 
+const LIST_JOBS = nsid('listJobs')
 const COLLECTIONS = ['network.example.status']
 
 let network: Directory
@@ -87,38 +90,43 @@ describe('a service whose database goes away', () => {
 })
 
 describe('stopping', () => {
-  /** Holds up every request that looks at jobs until it is disposed of. */
-  async function holdJobs(database: TestDatabase): Promise<AsyncDisposable & { waiting(): Promise<number> }> {
-    const client = new pg.Client({ connectionString: database.url })
-    await client.connect()
-    await client.query('begin; lock table job in access exclusive mode')
+  /** A caller whose key is not to be had before `release`: its request stays under way until then. */
+  async function slowCaller() {
+    const { promise: released, resolve: release } = Promise.withResolvers<void>()
+    const { promise: asked, resolve: noticeRequest } = Promise.withResolvers<void>()
+    const key = await Secp256k1Keypair.create()
+    const server = await LoopbackServer.start(async (_url, _request, response) => {
+      noticeRequest()
+      await released
+      const publicKeyMultibase = key.did().slice('did:key:'.length)
+      const method = { id: `${did}#atproto`, type: 'Multikey', controller: did, publicKeyMultibase }
+      sendJson(response, 200, { id: did, verificationMethod: [method] })
+    })
+    const did = `did:web:localhost%3A${server.port}`
     return {
-      async waiting() {
-        const { rows } = await client.query('select 1 from pg_locks where not granted')
-        return rows.length
-      },
-      [Symbol.asyncDispose]: () => client.end(),
+      authorization: async (on: TestService) =>
+        `Bearer ${await mintJwt(did, key, { aud: on.did, lxm: LIST_JOBS })}`,
+      asked,
+      release,
+      [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
     }
   }
 
   test('lets requests under way end, takes no new ones, and is quick about it', async () => {
-    await using database = await createDatabase()
-    const stopping = await startTestService({ network, engine: false, database })
-    const { data: job } = await stopping.as(caller).createJob({ collections: COLLECTIONS })
-    let underWay: Promise<unknown>
-    let stopped: PromiseLike<void>
-    {
-      await using held = await holdJobs(database)
-      underWay = stopping.as(caller).listJobs()
-      await eventually(held.waiting, (count) => count === 1)
-      stopped = stopping[Symbol.asyncDispose]()
-      await eventually(
-        () => health(stopping).catch((error: Error) => error),
-        (answer) => answer instanceof Error,
-      )
-    }
+    await using slow = await slowCaller()
+    const stopping = await startTestService({ network, engine: false })
+    const headers = { authorization: await slow.authorization(stopping) }
+    const underWay = exchange(at(`/xrpc/${LIST_JOBS}`, stopping), { headers })
+    await slow.asked
+    let hasStopped = false
+    const stopped = stopping[Symbol.asyncDispose]().then(() => {
+      hasStopped = true
+    })
+    await expect(health(stopping)).rejects.toThrow()
+    expect(hasStopped).toBe(false)
     const began = Date.now()
-    expect(await underWay).toMatchObject({ data: { jobs: [job] } })
+    slow.release()
+    expect(await underWay).toMatchObject({ status: 200, json: { jobs: [] } })
     await stopped
     expect(Date.now() - began).toBeLessThan(2_000)
   })

@@ -24,7 +24,11 @@ test('a repo that two jobs wait for, and that changes between their readings, is
   }
   // The first job asks for a page and for the empty one that ends the listing; the next request is the second's.
   const removed = { what: () => pds.edit(did, POST, { remove: ['r000001'] }), kind: 'after' } as const
-  const plan = pds.faults.plan(removed, ({ method }) => method === LIST && pds.count({ method: LIST }) === 3, 1)
+  const plan = pds.faults.plan(
+    removed,
+    ({ method }) => method === LIST && pds.count({ method: LIST }) === 3,
+    1,
+  )
   await pool.query(`update host set next_request_at = '-infinity' where origin = $1`, [pds.url])
   const ended = await Promise.all(jobs.map(({ data }) => finished(bench.backfill, data.id)))
   expect(plan.fired).toBe(1)

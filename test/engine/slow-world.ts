@@ -7,6 +7,9 @@ const LIST = 'com.atproto.repo.listRecords'
 /** Records of the repos, in turn: around the size of a page, and more. */
 const SIZES = [0, 1, 99, 100, 101, 250]
 
+/** Records of one repo that takes as long as all the others together. */
+const LONG = 3_000
+
 /** Hosts that take their time, so that whatever happens to an engine happens in the middle of the work. */
 export async function slowWorld(
   standIns: StandIns,
@@ -14,8 +17,10 @@ export async function slowWorld(
   { repos, pauseMs, hosts: count = 2 }: { repos: number; pauseMs: number; hosts?: number },
 ) {
   const hosts: StandInPds[] = []
+  let long = ''
   for (let made = 0; made < count; made++) {
     const host = await standIns.pds()
+    if (made === 0) [long] = standIns.populate(host, 1, LONG, collection) as [string]
     standIns.populate(host, repos, (index) => sizeOf(index), collection)
     host.faults.plan({ kind: 'after', what: () => sleep(pauseMs) }, { method: LIST })
     hosts.push(host)
@@ -23,12 +28,16 @@ export async function slowWorld(
   const pages = Array.from({ length: repos }, (_, index) => pagesOf(sizeOf(index)))
   return {
     hosts,
+    /** Repos in all. */
+    total: count * repos + 1,
+    /** How often more than needed the one long repo was asked for a page. */
+    askedAgain: () => hosts[0]!.count({ method: LIST, did: long }) - pagesOf(LONG),
     records: () => hosts.flatMap((host) => [...host.world.values()]),
     /** Requests for pages that it takes at least, and how many there were. */
-    needed: count * pages.reduce((sum, each) => sum + each, 0),
+    needed: count * pages.reduce((sum, each) => sum + each, 0) + pagesOf(LONG),
     asked: () => hosts.reduce((sum, host) => sum + host.count({ method: LIST }), 0),
     /** The same for the relay: a full page has a cursor even if nothing follows. */
-    relayPages: (pageSize: number) => Math.floor((count * repos) / pageSize) + 1,
+    relayPages: (pageSize: number) => Math.floor((count * repos + 1) / pageSize) + 1,
   }
 }
 

@@ -11,14 +11,15 @@ import {
   didsOf,
   drive,
   empty,
+  inTransaction,
   posts,
   resolution,
   step,
   storedRecords,
   type TestJob,
+  waitingBackends,
   writeSteps,
 } from '../support/fixtures.js'
-import { eventually } from '../support/wait.js'
 
 let store: Awaited<ReturnType<typeof createStore>>
 let job: TestJob
@@ -50,17 +51,6 @@ async function epochs(): Promise<number[]> {
   return rows.map(({ epoch }) => epoch)
 }
 
-/** Until somebody in this database waits for a lock. */
-async function somebodyWaits(): Promise<void> {
-  const waiting = async () => {
-    const { rows } = await store.pool.query<{ count: number }>(
-      `select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
-    )
-    return rows[0]!.count
-  }
-  await eventually(waiting, (count) => count > 0)
-}
-
 test('a driver that lost its host writes nothing; the others in its batch do', async () => {
   const second = await drive(store.db, 'https://second.example')
   const successor = await drive(store.db)
@@ -87,18 +77,16 @@ test('an epoch that nobody has given out yet is as good as none', async () => {
 })
 
 test('whoever claims a host waits for the batch under way, and then finds it written', async () => {
-  const client = await store.pool.connect()
-  await client.query('begin')
-  const batch = new StepBatch()
-  batch.add(completion(job, didOf(0), host, posts(job, 'a')))
-  expect(await batch.write(client)).toEqual([true])
-
-  const claimed = claimHost(store.db, host.host).then(async (claim) => ({ claim, found: await statuses() }))
-  await somebodyWaits()
-  expect(await epochs()).toEqual([host.epoch])
-  await client.query('commit')
-  client.release()
-  const { claim, found } = await claimed
+  const { claimed } = await inTransaction(store, 'commit', async (client) => {
+    const batch = new StepBatch()
+    batch.add(completion(job, didOf(0), host, posts(job, 'a')))
+    expect(await batch.write(client)).toEqual([true])
+    const claimed = claimHost(store.db, host.host).then(async (claim) => [claim, await statuses()] as const)
+    await waitingBackends(store)
+    expect(await epochs()).toEqual([host.epoch])
+    return { claimed }
+  })
+  const [claim, found] = await claimed
   expect(claim!.epoch).toBe(host.epoch + 1)
   expect(found[0]).toBe('completed')
   expect(await writeSteps(store, completion(job, didOf(1), host, posts(job, 'b')))).toEqual([false])
@@ -107,13 +95,12 @@ test('whoever claims a host waits for the batch under way, and then finds it wri
 test.each(['commit', 'rollback'] as const)(
   'a batch waits for the claim under way: %s decides which of the two takes effect',
   async (end) => {
-    const claimer = await store.pool.connect()
-    await claimer.query('begin')
-    await claimer.query('update host set epoch = epoch + 1 where id = $1', [host.host])
-    const written = writeSteps(store, completion(job, didOf(0), host, posts(job, 'a')))
-    await somebodyWaits()
-    await claimer.query(end)
-    claimer.release()
+    const { written } = await inTransaction(store, end, async (claimer) => {
+      await claimer.query('update host set epoch = epoch + 1 where id = $1', [host.host])
+      const written = writeSteps(store, completion(job, didOf(0), host, posts(job, 'a')))
+      await waitingBackends(store)
+      return { written }
+    })
     expect(await written).toEqual([end === 'rollback'])
     expect((await statuses())[0]).toBe(end === 'rollback' ? 'completed' : 'waiting')
     expect(await storedRecords(store)).toHaveLength(end === 'rollback' ? 1 : 0)

@@ -13,8 +13,10 @@ import {
   assertCountersEqualRows,
   cidOf,
   completion,
+  didOf,
   didsOf,
   drive,
+  inTransaction,
   posts,
   randomOf,
   record,
@@ -22,6 +24,7 @@ import {
   step,
   storedRecords,
   type TestJob,
+  waitingBackends,
   writeSteps,
 } from '../support/fixtures.js'
 
@@ -128,6 +131,22 @@ test('of two rows for one record in the same batch the stronger one stays', asyn
   ])
   const receipts = await store.pool.query('select rev from receipt')
   expect(receipts.rows).toEqual([{ rev: '3kz' }, { rev: '3kz' }])
+})
+
+test('of two ends of one repo at the same time the first takes effect', async () => {
+  const job = await addJob(store, { repos: didsOf(1) })
+  const host = await drive(store.db)
+  const { second } = await inTransaction(store, 'commit', async (client) => {
+    const batch = new StepBatch()
+    batch.add(completion(job, didOf(0), host, posts(job, 'a')))
+    expect(await batch.write(client)).toEqual([true])
+    const second = writeSteps(store, step(job, didOf(0), host, { status: 'failed', failure: 'timeout' }))
+    await waitingBackends(store)
+    return { second }
+  })
+  expect(await second).toEqual([false])
+  const { rows } = await store.pool.query('select status from job_repo')
+  expect(rows).toEqual([{ status: 'completed' }])
 })
 
 const PAGE = 7

@@ -13,13 +13,14 @@ import {
   didsOf,
   drive,
   empty,
+  inTransaction,
   POST,
   record,
   step,
   storedRecords,
   type TestJob,
+  waitingBackends,
 } from '../support/fixtures.js'
-import { eventually } from '../support/wait.js'
 
 let store: Awaited<ReturnType<typeof createStore>>
 let job: TestJob
@@ -139,49 +140,34 @@ test('a batch that the database refuses fails each of its steps, and no other', 
   expect(await Promise.all([end(0), end(2)].map((each) => writer.write(each)))).toEqual([true, true])
 })
 
-/** Holds a host, so that whoever writes under it waits, until `release`. */
-async function holdHost() {
-  const client = await store.pool.connect()
-  await client.query('begin')
-  await client.query('update host set epoch = epoch where id = $1', [host.host])
-  return {
-    async release() {
-      await client.query('rollback')
-      client.release()
-    },
-  }
-}
-
-/** The server's processes that wait for a lock, as soon as there are so many. */
-async function waitingBackends(count: number): Promise<number[]> {
-  const look = async () => {
-    const { rows } = await store.pool.query<{ pid: number }>(
-      `select pid from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
-    )
-    return rows.map(({ pid }) => pid)
-  }
-  return eventually(look, (pids) => pids.length >= count)
-}
+/** Runs something while whoever writes under the host has to wait. */
+const whileHostIsHeld = <T>(run: () => Promise<T>) =>
+  inTransaction(store, 'rollback', async (client) => {
+    await client.query('update host set epoch = epoch where id = $1', [host.host])
+    return run()
+  })
 
 const kill = (pid: number) => store.pool.query('select pg_terminate_backend($1, 5000)', [pid])
 
 test('full batches wait while two others are being written, however many there are', async () => {
-  const held = await holdHost()
-  const batches = Array.from({ length: 12 }, (_, index) => writer.write(end(index, 1_000)))
-  expect(await waitingBackends(2)).toHaveLength(2)
-  await held.release()
+  const { batches } = await whileHostIsHeld(async () => {
+    const batches = Array.from({ length: 12 }, (_, index) => writer.write(end(index, 1_000)))
+    await waitingBackends(store, 2)
+    // The holder, the two of the writer, and whoever looks on.
+    expect(taken.most).toBeLessThanOrEqual(4)
+    return { batches }
+  })
   expect(new Set(await Promise.all(batches))).toEqual(new Set([true]))
-  // The holder, the two of the writer, and whoever looked on.
-  expect(taken.most).toBeLessThanOrEqual(4)
   expect(written.sort()).toEqual(didsOf(12))
 })
 
 test('a connection that dies in the middle of a batch fails its steps; later ones are written', async () => {
-  const held = await holdHost()
-  const settled = Promise.allSettled([end(0), end(1)].map((each) => writer.write(each)))
-  await kill((await waitingBackends(1))[0]!)
-  expect((await settled).map(({ status }) => status)).toEqual(['rejected', 'rejected'])
-  await held.release()
+  const settled = await whileHostIsHeld(async () => {
+    const settled = Promise.allSettled([end(0), end(1)].map((each) => writer.write(each)))
+    await kill((await waitingBackends(store))[0]!)
+    return settled
+  })
+  expect(settled.map(({ status }) => status)).toEqual(['rejected', 'rejected'])
   expect(await storedRecords(store)).toEqual([])
   expect(await Promise.all([end(0), end(1)].map((each) => writer.write(each)))).toEqual([true, true])
 })

@@ -1,10 +1,12 @@
 import { TID } from '@atproto/common-web'
+import type pg from 'pg'
 import { expect } from 'vitest'
 import { CollectionIds } from '../../src/store/collections.js'
 import type { Db, Store } from '../../src/store/database.js'
 import { claimHost, type HostClaim, hostIds } from '../../src/store/hosts.js'
 import { insertJob, type NewJob } from '../../src/store/jobs.js'
 import { type Fence, type RecordRow, type RepoStep, StepBatch } from '../../src/store/steps.js'
+import { eventually } from './wait.js'
 
 /** Small makers for tests of the store and of the engine's parts. */
 
@@ -165,6 +167,36 @@ export async function writeSteps(store: Pick<Store, 'pool'>, ...steps: RepoStep[
   } finally {
     client.release()
   }
+}
+
+/** Runs something inside a transaction, which then ends as asked; when it fails, it leaves no lock behind. */
+export async function inTransaction<T>(
+  store: Pick<Store, 'pool'>,
+  end: 'commit' | 'rollback',
+  run: (client: pg.PoolClient) => Promise<T>,
+): Promise<T> {
+  const client = await store.pool.connect()
+  let ended = false
+  try {
+    await client.query('begin')
+    const result = await run(client)
+    await client.query(end)
+    ended = true
+    return result
+  } finally {
+    client.release(!ended)
+  }
+}
+
+/** The server's processes that wait for a lock in this database, as soon as there are so many. */
+export async function waitingBackends(store: Pick<Store, 'pool'>, count = 1): Promise<number[]> {
+  const look = async () => {
+    const { rows } = await store.pool.query<{ pid: number }>(
+      `select pid from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+    )
+    return rows.map(({ pid }) => pid)
+  }
+  return eventually(look, (pids) => pids.length >= count, 5_000)
 }
 
 /** All stored records in readable form, by URI; tombstones with a null cid. */

@@ -83,7 +83,7 @@ group('one line of progress', () => {
     const full = { processed: 123, records: 1_234_567, failed: 12, unavailable: 1_001 }
     const lines = Array.from({ length: 121 }, (_, columns) => line(full, 20, columns))
     expect(lines.filter((text, columns) => text.length > columns)).toEqual([])
-    expect(lines.slice(20).filter((text) => !text.includes('123/1,000 repos'))).toEqual([])
+    expect(lines.slice(21).filter((text) => !text.includes('123/1,000 repos'))).toEqual([])
     expect(lines.at(-1)).toContain('[##')
   })
 
