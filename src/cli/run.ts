@@ -7,7 +7,8 @@ import { checkInput, inputHash, type JobInput } from '../jobs/input.js'
 import { recordLine } from '../jobs/record-json.js'
 import { type Service, startService } from '../service.js'
 import { findJob, findRunningJob, type JobRow } from '../store/jobs.js'
-import { listRecords, type RecordPosition } from '../store/records.js'
+import { readRecordPage } from '../store/record-pages.js'
+import type { RecordPosition } from '../store/records.js'
 import { listRepos } from '../store/repos.js'
 import { Interrupted } from './exit.js'
 import { openOutput, type RecordOutput } from './output.js'
@@ -149,10 +150,10 @@ async function writeNew(
   const query = { job: job.key, scope: job.scope, collection: null, did: null, limit: PAGE_RECORDS }
   let position = after
   while (!signal.aborted) {
-    const records = await listRecords(db, query, position)
-    if (records.length > 0) await write(records.map((record) => `${recordLine(record)}\n`).join(''))
-    position = records.at(-1) ?? position
-    if (records.length < PAGE_RECORDS) return position
+    const { rows, more } = await readRecordPage(db, query, position)
+    if (rows.length > 0) await write(rows.map((record) => `${recordLine(record)}\n`).join(''))
+    position = rows.at(-1) ?? position
+    if (!more) return position
   }
   return position
 }

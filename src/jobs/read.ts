@@ -1,6 +1,7 @@
 import { RequestError } from '../errors.js'
 import { findJob, type JobRow, listJobs as listJobRows } from '../store/jobs.js'
-import { listRecords as listRecordRows, type RecordPosition, type StoredRecord } from '../store/records.js'
+import { readRecordPage } from '../store/record-pages.js'
+import type { RecordPosition, StoredRecord } from '../store/records.js'
 import { listRepos as listRepoRows, type RepoRow } from '../store/repos.js'
 import { JOB_STATUSES, REPO_STATUSES, type RepoStatus } from '../verdict.js'
 import type { Asker, JobsContext } from './context.js'
@@ -91,7 +92,7 @@ export async function listRecords(
     throw new RequestError('InvalidRequest', `repo: no account answers to the handle ${query.repo}`)
   }
   const wanted = { job: job.key, scope: job.scope, collection: query.collection, did }
-  return page(query.limit, (limit) => listRecordRows(ctx.db, { ...wanted, limit }, query.after))
+  return readRecordPage(ctx.db, { ...wanted, limit: query.limit }, query.after)
 }
 
 /** Asks for one row more than wanted: so a page says whether another follows. */

@@ -36,7 +36,12 @@ export async function dueRepos(
 
 /** Whether records of a repo are stored, or have been. */
 export async function hasRecords(db: Db, repo: number): Promise<boolean> {
-  const row = await db.selectFrom('record').select('rkey').where('repo', '=', repo).limit(1).executeTakeFirst()
+  const row = await db
+    .selectFrom('record')
+    .select('rkey')
+    .where('repo', '=', repo)
+    .limit(1)
+    .executeTakeFirst()
   return row !== undefined
 }
 

@@ -37,7 +37,7 @@ test('an engine that is stopped and started again, several times, goes on where 
   await using bench = await standIns.bench()
   const { data } = await bench.backfill.createJob({ collections: [collection] })
   relay.requests.reset()
-  const stops = [0.02, 0.2, 0.45, 0.7]
+  const stops = [0.02, 0.4, 0.75, 0.85]
   for (const share of stops) {
     const engine = await standIns.service({ database: bench.database, api: false })
     await eventually(asked, (count) => count >= needed * share)

@@ -152,6 +152,8 @@ describe('a job is completed', () => {
   const complete = (job: TestJob) => completeJob(store.db, job.key, NOW)
 
   test('when each of its repos has its outcome, and not before', async () => {
+    // One that could be completed, were it asked for.
+    await addJob(store, { repos: [] })
     const job = await addJob(store, { repos: didsOf(3) })
     const host = await drive(store.db)
     const [first, second, third] = didsOf(3) as [string, string, string]
