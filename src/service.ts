@@ -2,15 +2,20 @@ import type { Server } from 'node:http'
 import type { LookupFunction } from 'node:net'
 import { createHttpClient, type HttpClient, type HttpTuning } from './atproto/http.js'
 import { Identities } from './atproto/identity.js'
+import { Failure } from './atproto/outcome.js'
 import { Closers } from './closers.js'
 import type { Config } from './config.js'
 import { Engine, type EngineOptions } from './engine/engine.js'
+import { Gate } from './engine/gate.js'
 import { createTell, type Logger, type Tell } from './events.js'
 import { startServer } from './server.js'
 import type { Store } from './store/database.js'
 import { PostgresDidCache } from './store/did-cache.js'
 import { openConfiguredStore } from './store/open.js'
 import { VERSION } from './version.js'
+
+/** The longest that a request waits for its turn at the directory. The look-up with its wait has 10 s. */
+const DIRECTORY_WAIT_MS = 8_000
 
 /** What tests put in the place of the world. */
 export interface Overrides {
@@ -20,6 +25,8 @@ export interface Overrides {
   /** Shorter limits: the real ones take half a minute to show. */
   readonly http?: Partial<HttpTuning>
   readonly retry?: EngineOptions['retry']
+  /** Whatever waits in rows is taken up no sooner than this. */
+  readonly sweepEveryMs?: number
 }
 
 export interface ServiceOptions {
@@ -76,9 +83,11 @@ async function open(
   )
   opened.add(() => http.close())
   const cache = new PostgresDidCache(store.db, now)
-  const identitiesWith = (beforeRequest?: () => Promise<void>) =>
-    new Identities({ ...config.network, http, cache, now, random, ...(beforeRequest && { beforeRequest }) })
-  const identities = identitiesWith()
+  // One for requests and for the work: the directory counts them together.
+  const directoryGate = new Gate(config.network.directoryRpm, 0, now)
+  const identitiesWith = (beforeRequest: () => Promise<void>) =>
+    new Identities({ ...config.network, http, cache, now, random, beforeRequest })
+  const identities = identitiesWith(() => passSoon(directoryGate, now))
   const engine = works
     ? opened.use(
         await Engine.start({
@@ -86,6 +95,7 @@ async function open(
           store,
           http,
           identities: identitiesWith,
+          directoryGate,
           tell,
           now,
           random,
@@ -98,7 +108,21 @@ async function open(
   return { ...parts, server: listening?.server ?? null, [Symbol.asyncDispose]: () => opened.close() }
 }
 
-const pick = ({ retry }: Overrides) => (retry ? { retry } : {})
+const pick = ({ retry, sweepEveryMs }: Overrides) => ({
+  ...(retry && { retry }),
+  ...(sweepEveryMs !== undefined && { sweepEveryMs }),
+})
+
+/**
+ * Waits for a turn that comes soon enough for somebody who waits for an answer. Takes none otherwise: turns that
+ * nobody uses would hold back the work.
+ * @throws Failure `directory-unavailable`
+ */
+async function passSoon(gate: Gate, now: () => number): Promise<void> {
+  if (gate.nextAt - now() > DIRECTORY_WAIT_MS)
+    throw new Failure('directory-unavailable', 'the budget of requests to the directory is used up for now')
+  await gate.pass(AbortSignal.timeout(DIRECTORY_WAIT_MS))
+}
 
 /** Tells a host's operator who asks and where to turn. */
 function userAgent(config: Config): string {

@@ -182,6 +182,8 @@ create table listing (
   relay text collate "C" not null,
   collection text collate "C" not null,
   cursor text,
+  pages integer default 0 not null,
+  mark text,
   done boolean default false not null,
   attempts smallint default 0 not null,
   retry_at timestamp with time zone,

@@ -123,7 +123,9 @@ export class Identities {
    */
   readonly #fetch = async (input: string | URL | Request, init?: RequestInit): Promise<Response> => {
     await this.#options.beforeRequest?.()
-    const response = await this.#options.http.fetch(input as string | URL, init)
+    // The library's own timer has run since before the wait for a turn.
+    const signal = AbortSignal.timeout(TIMEOUT_MS)
+    const response = await this.#options.http.fetch(input as string | URL, { ...init, signal })
     if (response.status === 410) throw new Unavailable('tombstoned')
     if (response.status === 429) {
       const { now, random } = this.#options

@@ -13,7 +13,10 @@ export interface ReposPage {
   readonly cursor: string | null
 }
 
-/** One page of `com.atproto.sync.listReposByCollection`. Only a missing cursor ends the listing. */
+/**
+ * One page of `com.atproto.sync.listReposByCollection`. Only a missing cursor ends the listing. Of the cursors
+ * that lead in circles it sees the shortest; the longer ones show where pages are counted.
+ */
 export async function listReposByCollection(
   query: Query,
   params: { collection: string; cursor: string | null },

@@ -21,11 +21,12 @@ export interface EngineContext {
   readonly tell: Tell
   /** The directory, as a host. */
   readonly directoryHost: number
-  /** Sets the pace at the directory for all of this process: the resolver, and drivers that look for a repo. */
+  /** Sets the pace at the directory for all of this process: the resolver, drivers that look for a repo, requests. */
   readonly directoryGate: Gate
   readonly relays: Relays
   readonly now: () => number
   readonly random: () => number
+  readonly sweepEveryMs: number
   readonly retry: { readonly repo: RetryPolicy; readonly listing: RetryPolicy }
   /** Looks up accounts, each request after `pace`: in its turn at the directory. */
   readonly identitiesPaced: (pace: () => Promise<void>) => Identities

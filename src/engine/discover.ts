@@ -27,6 +27,9 @@ const TURN_MS = 60_000
 /** A relay that asked for a longer pause than this is left alone until the next turn. */
 const SHORT_PAUSE_MS = 2_000
 
+/** Characters of a cursor in a message. */
+const CURSOR_SHOWN = 60
+
 /** A job's discovery, as far as it goes for now. */
 export async function discoverRepos(ctx: EngineContext, jobKey: number, signal: AbortSignal): Promise<void> {
   const job = (await runningJobs(ctx.db)).find(({ key }) => key === jobKey)
@@ -71,8 +74,13 @@ async function readListing(
     do {
       if (ctx.now() >= endsAt) return
       const page = await listReposByCollection(query, { collection: listing.collection, cursor })
-      if (!(await saveListingPage(ctx.db, job.key, { ...listing, cursor }, page))) return
       const { relay, collection } = listing
+      const saved = await saveListingPage(ctx.db, job.key, { relay, collection, cursor }, page)
+      if (saved === 'moved-on') return
+      if (saved === 'loop') {
+        const met = page.cursor?.slice(0, CURSOR_SHOWN)
+        throw new Failure('cursor-loop', `listReposByCollection: the cursor ${met} leads back to itself`)
+      }
       ctx.tell('discovery.page', {
         job: job.id,
         relay,

@@ -1,5 +1,6 @@
 import type { Identities } from '../atproto/identity.js'
 import { RateLimited } from '../atproto/outcome.js'
+import type { Query } from '../atproto/pds.js'
 import { claimHost, deferHost, type HostClaim } from '../store/hosts.js'
 import { type RunningJob, runningJobs } from '../store/jobs.js'
 import { type DueRepo, dueRepos, hasRecords } from '../store/repos.js'
@@ -21,8 +22,12 @@ const TURN_MS = 60_000
 /** Due repos read at once, for each job. */
 const READ_AHEAD = 100
 
-/** A pause shorter than this is waited out; for a longer one the driver ends. */
+/** For a longer pause than this the driver takes no more repos, and ends with those under way. */
 const SHORT_PAUSE_MS = 2_000
+
+/** Those under way wait for a pause of up to this long, so often in a row. Hosts that say no time mean a minute. */
+const WAITED_OUT_MS = 90_000
+const REFUSALS_MAX = 5
 
 /** @returns when there is nothing more to do on this host for now */
 export async function driveHost(ctx: EngineContext, hostId: number, signal: AbortSignal): Promise<void> {
@@ -66,17 +71,23 @@ class Driver {
   }
 
   async run(): Promise<void> {
-    for await (const { job, repo } of this.#due()) {
-      // Two jobs may want the same repo: one after the other.
-      await this.#underWay.get(repo.repo)
-      while (this.#underWay.size >= this.#ctx.config.network.hostConcurrency) {
-        await Promise.race(this.#underWay.values())
+    try {
+      for await (const { job, repo } of this.#due()) {
+        // Two jobs may want the same repo: one after the other.
+        await this.#underWay.get(repo.repo)
+        while (this.#underWay.size >= this.#ctx.config.network.hostConcurrency) {
+          await Promise.race(this.#underWay.values())
+        }
+        if (!this.#goesOn()) break
+        this.repos += 1
+        const done = this.#fetch(job, repo).finally(() => this.#underWay.delete(repo.repo))
+        this.#underWay.set(repo.repo, done)
       }
-      if (!this.#goesOn()) break
-      this.repos += 1
-      const done = this.#fetch(job, repo).finally(() => this.#underWay.delete(repo.repo))
-      this.#underWay.set(repo.repo, done)
+    } catch (error) {
+      this.#error ??= error
+      this.#stop.abort()
     }
+    // Whatever happened: whoever drives the host next must not meet one of these.
     await Promise.all(this.#underWay.values())
     if (this.#error !== null) throw this.#error
   }
@@ -115,18 +126,36 @@ class Driver {
 
   /** Never rejects: nobody may be listening when it ends. */
   async #fetch(job: RunningJob, repo: DueRepo): Promise<void> {
-    const query = hostQuery(this.#ctx, this.#claim.origin, this.#gate, this.#signal)
+    const query = this.#patient(hostQuery(this.#ctx, this.#claim.origin, this.#gate, this.#signal))
+    const goesOn = () => !this.#signal.aborted && this.#error === null && !this.outOfTime
     try {
       const stored = repo.stored || (await this.#storedMeanwhile(repo))
-      const assignment = { claim: this.#claim, job, repo: { ...repo, stored }, query }
-      await fetchRepo(this.#ctx, { ...assignment, identities: this.#identities }).catch(async (error) => {
-        if (!(error instanceof RateLimited) || this.#signal.aborted) throw error
-        await this.#pause(error.until)
-      })
+      const assignment = { claim: this.#claim, job, repo: { ...repo, stored }, query, goesOn }
+      await fetchRepo(this.#ctx, { ...assignment, identities: this.#identities })
     } catch (error) {
-      if (this.#signal.aborted) return
+      // A pause too long to be waited out: the repo is due as it was.
+      if (this.#signal.aborted || error instanceof RateLimited) return
       if (error instanceof ClaimLost) this.#letGo()
       else this.#error ??= error
+    }
+  }
+
+  /**
+   * Asks again what was refused for the time being: what a reading has in hand would be lost with it, and a host
+   * that grants few requests at a time would never see its end.
+   */
+  #patient(query: Query): Query {
+    return async (...request) => {
+      for (let refusals = 1; ; refusals += 1) {
+        try {
+          return await query(...request)
+        } catch (error) {
+          if (!(error instanceof RateLimited)) throw error
+          await this.#pause(error.until)
+          const wait = error.until.getTime() - this.#ctx.now()
+          if (wait > WAITED_OUT_MS || refusals === REFUSALS_MAX) throw error
+        }
+      }
     }
   }
 

@@ -10,22 +10,25 @@ import type { EngineContext } from './context.js'
 import { discoverRepos } from './discover.js'
 import { Dispatch } from './dispatch.js'
 import { driveHost } from './drive.js'
-import { Gate } from './gate.js'
+import type { Gate } from './gate.js'
 import { Relays } from './relays.js'
 import { resolveRepos } from './resolve.js'
 import { LISTING_RETRY, REPO_RETRY, type RetryPolicy } from './retry.js'
 import { Settler } from './settle.js'
-import { sweepUntil } from './sweep.js'
+import { SWEEP_EVERY_MS, sweepUntil } from './sweep.js'
 import { Writer } from './writer.js'
 
 export interface EngineOptions {
   readonly config: Config
   readonly store: Store
   readonly http: HttpClient
-  readonly identities: (beforeRequest?: () => Promise<void>) => Identities
+  readonly identities: (beforeRequest: () => Promise<void>) => Identities
+  /** Sets the pace at the directory for all of this process. */
+  readonly directoryGate: Gate
   readonly tell: Tell
   readonly now: () => number
   readonly random: () => number
+  readonly sweepEveryMs?: number
   readonly retry?: { readonly repo?: RetryPolicy; readonly listing?: RetryPolicy }
 }
 
@@ -90,8 +93,8 @@ export class Engine implements AsyncDisposable {
       writer: new Writer(store.pool, (steps) => settler.noticed(steps)),
       collections: new CollectionIds(store.db),
       directoryHost,
-      directoryGate: new Gate(config.network.directoryRpm, 0, now),
       relays: new Relays(store.db, config.network.hostRpm, now),
+      sweepEveryMs: options.sweepEveryMs ?? SWEEP_EVERY_MS,
       retry: { repo: options.retry?.repo ?? REPO_RETRY, listing: options.retry?.listing ?? LISTING_RETRY },
       identitiesPaced: options.identities,
     }

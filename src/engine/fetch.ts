@@ -14,6 +14,8 @@ export interface Assignment {
   readonly job: RunningJob
   readonly repo: DueRepo
   readonly query: Query
+  /** Whether the driver still has time; a reading that can be gone on with later ends at a page otherwise. */
+  readonly goesOn: () => boolean
   /** Looks up accounts at the directory's pace. */
   readonly identities: Identities
 }
@@ -41,7 +43,8 @@ export async function fetchRepo(ctx: EngineContext, assignment: Assignment): Pro
   }
 }
 
-async function read(ctx: EngineContext, { job, repo, query }: Assignment, state: RepoState): Promise<void> {
+async function read(ctx: EngineContext, assignment: Assignment, state: RepoState): Promise<void> {
+  const { job, repo, query, goesOn } = assignment
   const earlier = repo.progress as Progress | null
   // A reading that replaces rows holds their keys in memory; begun in another process, it starts over.
   const from = earlier?.replaces ? null : earlier
@@ -50,6 +53,7 @@ async function read(ctx: EngineContext, { job, repo, query }: Assignment, state:
     collections: job.collections,
     level: job.level,
     stored: repo.stored && from === null,
+    lastRev: repo.lastRev,
   }
   let written: Promise<void> = Promise.resolve()
   try {
@@ -58,6 +62,7 @@ async function read(ctx: EngineContext, { job, repo, query }: Assignment, state:
       written = state.store(reading)
       // Awaited with the next page in hand, or below: a failure before that must not count as unhandled.
       written.catch(() => {})
+      if (reading.kind === 'page' && !reading.progress.replaces && !goesOn()) break
     }
   } finally {
     // When the reading fails too: what is written of the failure must not overtake the page before it.

@@ -7,7 +7,8 @@ import { forgetExpiredTokens } from '../store/tokens.js'
 import type { EngineContext } from './context.js'
 import { settleJob } from './settle.js'
 
-const EVERY_MS = 2_000
+/** Short enough that a lost wake-up is not noticed, long enough to cost nothing. */
+export const SWEEP_EVERY_MS = 2_000
 
 /** Spent tokens are kept this much past their end: clocks of processes may differ. */
 const CLOCK_SKEW_MS = 5 * 60_000
@@ -28,7 +29,7 @@ export async function sweepUntil(
     } catch (error) {
       if (!signal.aborted) ctx.tell('engine.sweep-failed', { err: error })
     }
-    await sleep(EVERY_MS * (0.75 + ctx.random() / 2), undefined, { signal }).catch(() => {})
+    await sleep(ctx.sweepEveryMs * (0.75 + ctx.random() / 2), undefined, { signal }).catch(() => {})
   }
 }
 

@@ -8,6 +8,9 @@ import { type CheckedInput, checkInput, inputHash, type JobInput } from './input
 /** Handles looked up at the same time for one request. */
 const HANDLE_LOOKUPS = 8
 
+/** After this long no further handle is looked up for one request: whoever asks is about to give up. */
+const HANDLES_MS = 45_000
+
 /**
  * Starts a job. All or nothing: one bad entry refuses the request.
  * The same client token with the same input gives the job it made before.
@@ -57,19 +60,35 @@ async function jobOfToken(
   )
 }
 
-/** The DIDs of all entries. */
+/**
+ * The DIDs of all entries.
+ * @throws RequestError `InvalidRepo` for handles without an account; `DirectoryUnavailable` when a handle cannot
+ *   be looked up, or not all within `HANDLES_MS`
+ */
 async function resolveRepos(ctx: JobsContext, repos: readonly string[]): Promise<string[]> {
-  const dids = new Set<string>()
+  const handles = repos.filter((repo) => !repo.startsWith('did:'))
+  const dids = new Set(repos.filter((repo) => repo.startsWith('did:')))
   const unknown: string[] = []
-  const queue = repos.values()
+  const endsAt = ctx.now() + HANDLES_MS
+  const queue = handles.values()
+  let lookedUp = 0
+  let ended = false
   const worker = async () => {
-    for (const repo of queue) {
-      const did = repo.startsWith('did:') ? repo : await resolveHandle(ctx, repo)
-      if (did === null) unknown.push(repo)
+    for (const handle of queue) {
+      if (ended) return
+      if (ctx.now() >= endsAt) throw tooSlow(lookedUp, handles.length)
+      const did = await resolveHandle(ctx, handle)
+      lookedUp += 1
+      if (did === null) unknown.push(handle)
       else dids.add(did)
     }
   }
-  await Promise.all(Array.from({ length: HANDLE_LOOKUPS }, worker))
+  try {
+    await Promise.all(Array.from({ length: HANDLE_LOOKUPS }, worker))
+  } finally {
+    // After the first failure the request is refused, whatever the others would find.
+    ended = true
+  }
   if (unknown.length > 0) {
     const names = unknown.sort().map((handle) => JSON.stringify(handle))
     throw new RequestError(
@@ -78,6 +97,14 @@ async function resolveRepos(ctx: JobsContext, repos: readonly string[]): Promise
     )
   }
   return [...dids]
+}
+
+function tooSlow(lookedUp: number, handles: number): RequestError {
+  const seconds = HANDLES_MS / 1_000
+  return new RequestError(
+    'DirectoryUnavailable',
+    `repos: ${lookedUp} of ${handles} handles were looked up within ${seconds} s. Name fewer, or give DIDs`,
+  )
 }
 
 /**

@@ -38,29 +38,67 @@ export async function addListings(
   await trx.insertInto('listing').values(values).execute()
 }
 
+/** What became of a page of discovery. */
+export type PageSaved =
+  | 'saved'
+  /** Somebody else has moved this listing on meanwhile, or ended it. */
+  | 'moved-on'
+  /** Its cursor was met before: the listing goes in circles and would never end. */
+  | 'loop'
+
+/** How far a listing has come: the pages saved, and the cursor of an earlier one to compare with. */
+export interface ListingTrail {
+  readonly pages: number
+  readonly mark: string | null
+}
+
 /**
- * Commits one page of discovery: its repos and its cursor together.
- * @returns false when somebody else has moved this listing on meanwhile; nothing is written then
+ * A listing's trail with one more page, by Brent's algorithm: the mark moves to the cursor of every page whose
+ * number is a power of two. A circle is noticed within three times the pages up to where it closes, however
+ * long it is, with one cursor kept.
+ * @param cursor the page's; null at the end of the listing
+ * @returns null when the listing goes in circles
+ */
+export function trailAfter({ pages, mark }: ListingTrail, cursor: string | null): ListingTrail | null {
+  if (cursor !== null && cursor === mark) return null
+  const count = pages + 1
+  return { pages: count, mark: Number.isInteger(Math.log2(count)) ? cursor : mark }
+}
+
+/**
+ * Commits one page of discovery: its repos and its cursor together. Nothing is written unless the answer is
+ * `saved`.
  */
 export async function saveListingPage(
   db: Db,
   job: number,
   listing: Pick<Listing, 'relay' | 'collection' | 'cursor'>,
   page: { dids: readonly string[]; cursor: string | null },
-): Promise<boolean> {
+): Promise<PageSaved> {
   return db.transaction().execute(async (trx) => {
-    const moved = await trx
-      .updateTable('listing')
-      .set({ cursor: page.cursor, done: page.cursor === null, attempts: 0, retry_at: null })
+    const { relay, collection } = listing
+    const before = await trx
+      .selectFrom('listing')
+      .select(['pages', 'mark'])
       .where('job', '=', job)
-      .where('relay', '=', listing.relay)
-      .where('collection', '=', listing.collection)
+      .where('relay', '=', relay)
+      .where('collection', '=', collection)
       .where('done', '=', false)
       .where('cursor', 'is not distinct from', listing.cursor)
+      .forUpdate()
       .executeTakeFirst()
-    if (moved.numUpdatedRows !== 1n) return false
+    if (!before) return 'moved-on'
+    const trail = trailAfter(before, page.cursor)
+    if (!trail) return 'loop'
+    await trx
+      .updateTable('listing')
+      .set({ ...trail, cursor: page.cursor, done: page.cursor === null, attempts: 0, retry_at: null })
+      .where('job', '=', job)
+      .where('relay', '=', relay)
+      .where('collection', '=', collection)
+      .execute()
     await addRepos(trx, job, page.dids)
-    return true
+    return 'saved'
   })
 }
 

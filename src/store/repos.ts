@@ -13,6 +13,8 @@ export interface DueRepo {
   readonly progress: unknown
   /** Whether records of it are stored already, by this job or another. */
   readonly stored: boolean
+  /** The newest rev that any receipt of it has. */
+  readonly lastRev: string | null
 }
 
 /**
@@ -25,7 +27,8 @@ export async function dueRepos(
 ): Promise<DueRepo[]> {
   const { rows } = await sql<DueRepo>`
     select r.id, r.did, r.repo, r.status, r.attempts, r.records, r.progress,
-           exists (select 1 from record where record.repo = r.repo) as stored
+           exists (select 1 from record where record.repo = r.repo) as stored,
+           (select max(receipt.rev) from receipt where receipt.repo = r.repo) as "lastRev"
     from job_repo r
     where r.host = ${due.host} and r.job = ${due.job} and r.id > ${due.after}
       and r.status in ('resolved', 'fetching') and r.retry_at is null

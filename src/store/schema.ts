@@ -96,6 +96,8 @@ export interface ListingTable {
   relay: string
   collection: string
   cursor: string | null
+  pages: Generated<number>
+  mark: string | null
   done: Generated<boolean>
   attempts: Generated<number>
   retry_at: Date | null

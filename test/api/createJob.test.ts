@@ -149,6 +149,22 @@ describe('a handle', () => {
   })
 })
 
+test('look-ups of handles keep to the pace at the directory, with those of callers', async () => {
+  await using slow = await startTestService({ network, engine: false, environment: { PLC_RPM: '60' } })
+  const { caller } = await newcomer(network, slow)
+  const handles = ['b', 'c', 'd'].map(
+    (letter) => [`${letter}.example`, `did:plc:${letter.repeat(24)}`] as const,
+  )
+  for (const [handle, did] of handles) network.handleResolver.set(handle, did)
+  network.plc.requests.reset()
+  const began = Date.now()
+  const refused = await refusal(slow.as(caller).createJob({ repos: handles.map(([handle]) => handle) }))
+  expect(refused).toMatchObject(refusedWith('InvalidRepo', 'b.example', 'd.example'))
+  // The caller's document and those of three handles: one at once, and one a second from then on.
+  expect(network.plc.requests.total).toBe(4)
+  expect(Date.now() - began).toBeGreaterThanOrEqual(3_000)
+})
+
 describe('while handles cannot be looked up', () => {
   test.each([
     ['an error', 500, '{"error":"InternalServerError"}', 503, 'DirectoryUnavailable'],

@@ -1,12 +1,19 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { assertCountersEqualRows } from '../support/fixtures.js'
-import { finished } from '../support/jobs.js'
 import { LoopbackServer, sendError, sendJson } from '../support/network/loopback.js'
 import { startRelay, type TestRelay } from '../support/network/relay.js'
 import type { StandInPds } from '../support/network/stand-in-pds.js'
 import type { Backfill, TestService } from '../support/service.js'
 import { eventually } from '../support/wait.js'
-import { expectRecords, LIKE, newDids, outcomes, POST, StandIns } from './support.js'
+import {
+  expectCounters,
+  expectRecords,
+  finished,
+  LIKE,
+  newDids,
+  outcomes,
+  POST,
+  StandIns,
+} from './support.js'
 
 const LIST = 'com.atproto.sync.listReposByCollection'
 
@@ -64,7 +71,7 @@ describe('a relay that fails and recovers', () => {
 
   afterEach(async () => {
     relay.faults.clear()
-    await assertCountersEqualRows(service.service.store)
+    await expectCounters(service)
   })
 
   afterAll(async () => {
@@ -140,7 +147,7 @@ describe('several relays', () => {
     expect(ended.error).toContain(dead.url)
     expect(ended.error).toContain(POST)
     expect(ended.error).toContain('connection-failed')
-    await assertCountersEqualRows(service.service.store)
+    await expectCounters(service)
   })
 })
 
@@ -170,6 +177,25 @@ test('a pause that a relay asks for holds for all its listings, for all jobs, an
   }
   expect(arrivals).toHaveLength(4)
   expect(arrivals[1]! - arrivals[0]!).toBeGreaterThanOrEqual(4_000)
+  await relay[Symbol.asyncDispose]()
+})
+
+test('a relay whose cursors lead in a circle is not asked forever: the job fails with the reason', async () => {
+  const next = new Map([
+    [null, 'a'],
+    ['a', 'b'],
+    ['b', 'c'],
+    ['c', 'a'],
+  ])
+  const relay = await scriptedRelay((cursor) => ({ repos: [{ did: dids[0] }], cursor: next.get(cursor) }))
+  await using service = await start([relay.url])
+  const backfill = service.as(standIns.caller)
+  const ended = await finished(backfill, await discover(backfill))
+  expect(ended).toMatchObject({ status: 'failed', discoveryComplete: false })
+  expect(ended.error).toContain(relay.url)
+  expect(ended.error).toContain('cursor-loop')
+  expect(relay.requests.of(LIST)).toBeLessThanOrEqual(9)
+  await expectCounters(service)
   await relay[Symbol.asyncDispose]()
 })
 
@@ -223,12 +249,12 @@ describe('what a relay lists', () => {
     )
     const backfill = service.as(standIns.caller)
     const job = await discover(backfill)
-    expect(await finished(backfill, job, 30_000)).toMatchObject({
+    expect(await finished(backfill, job)).toMatchObject({
       status: 'completed',
       totalRepos: 10_100,
       failures: [{ class: 'did-invalid', count: 10_100, retryable: false }],
     })
-    await assertCountersEqualRows(service.service.store)
+    await expectCounters(service)
     await relay[Symbol.asyncDispose]()
   })
 })

@@ -1,10 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
-import { finished } from '../support/jobs.js'
 import { AquiferProcess } from '../support/process.js'
 import { eventually } from '../support/wait.js'
 import { slowWorld } from './slow-world.js'
-import { type Bench, expectRecords, POST, StandIns } from './support.js'
+import { type Bench, expectRecords, finished, POST, StandIns } from './support.js'
 
 const PAGE_REPOS = 5
 const CONCURRENCY = 4
@@ -15,7 +14,10 @@ const CONCURRENCY = 4
  */
 const PAGES_IN_FLIGHT = 3
 
-/** A dead process is noticed by ten seconds without a heartbeat, at the next of the looks five seconds apart. */
+/**
+ * A dead process is noticed by ten seconds without a heartbeat, at the next of the looks five seconds apart; its
+ * work is taken up at the next sweep.
+ */
 const NOTICED_MS = 20_000
 
 /** Hosts of a test's own, and the processes on them. */
@@ -39,9 +41,7 @@ async function stage() {
 const noticeDeath = ({ api }: Bench) =>
   api.service.store.pool.query(`update pgboss.job set state = 'failed' where state = 'active'`)
 
-test.concurrent('"aquifer serve" killed at any moment, several times, loses nothing and repeats little', {
-  timeout: 60_000,
-}, async () => {
+test.concurrent('"aquifer serve" killed at any moment, several times, loses nothing and repeats little', async () => {
   const KILLS = 4
   await using here = await stage()
   const { standIns, bench, start } = here
@@ -61,7 +61,7 @@ test.concurrent('"aquifer serve" killed at any moment, several times, loses noth
     await noticeDeath(bench)
   }
   await using last = await start('serve')
-  const ended = await finished(last.as(standIns.caller), job!, 40_000)
+  const ended = await finished(last.as(standIns.caller), job!)
   const told = `killed after ${killedAt.join(', ')} of ${needed} requests`
   expect(ended, told).toMatchObject({ status: 'completed', completedRepos: total, totalRepos: total })
   await expectRecords(bench, job!, records())
@@ -71,9 +71,7 @@ test.concurrent('"aquifer serve" killed at any moment, several times, loses noth
   expect(await last.stop()).toBe(0)
 })
 
-test.concurrent('of two workers one drives a host; when it is killed, the other goes on', {
-  timeout: 60_000,
-}, async () => {
+test.concurrent('of two workers one drives a host; when it is killed, the other goes on', async () => {
   await using here = await stage()
   const { standIns, bench, start } = here
   const { total, records, needed, asked, hosts } = await slowWorld(standIns, POST, {
@@ -91,7 +89,7 @@ test.concurrent('of two workers one drives a host; when it is killed, the other 
   await driver.kill()
   const before = asked()
   await eventually(() => drives(other), Boolean, NOTICED_MS)
-  expect(await finished(bench.backfill, data.id, 40_000)).toMatchObject({
+  expect(await finished(bench.backfill, data.id)).toMatchObject({
     status: 'completed',
     completedRepos: total,
   })

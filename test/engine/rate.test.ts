@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { finished, repoOf } from '../support/jobs.js'
+import { repoOf } from '../support/jobs.js'
 import { answer } from '../support/network/stand-in-faults.js'
 import type { StandInPds } from '../support/network/stand-in-pds.js'
 import type { TestService } from '../support/service.js'
 import { eventually } from '../support/wait.js'
-import { type Bench, expectRecords, POST, StandIns } from './support.js'
+import { type Bench, expectRecords, finished, POST, StandIns } from './support.js'
 
 const LIST = 'com.atproto.repo.listRecords'
 
@@ -83,6 +83,27 @@ describe('a host that answers 429', () => {
     }
     const worlds = hosts.flatMap(({ pds }) => [...pds.world.values()])
     await expectRecords({ backfill, api: service }, data.id, worlds)
+  })
+
+  test('is read to the end, also by a reading that cannot be taken up again in the middle', async () => {
+    await using service = await standIns.service()
+    const backfill = service.as(standIns.caller)
+    const pds = await standIns.pds()
+    const dids = standIns.populate(pds, 1, 1_000)
+    const first = await backfill.createJob({ collections: [POST], repos: dids })
+    await finished(backfill, first.data.id)
+    // Fewer requests at a time than the repo takes: begun anew after each refusal, it would never end.
+    let asked = 0
+    pds.faults.plan(answer(429, { 'retry-after': '1' }), () => {
+      asked += 1
+      return asked % 5 === 0
+    })
+    const before = pds.count()
+    const { data } = await backfill.createJob({ collections: [POST], repos: dids })
+    expect(await finished(backfill, data.id)).toMatchObject({ status: 'completed', totalRecords: 1_000 })
+    // Eleven pages in the bracket of two revs, and every fifth request once more.
+    expect(pds.count() - before).toBeLessThanOrEqual(18)
+    await expectRecords({ backfill, api: service }, data.id, pds.world.values())
   })
 
   describe('without saying until when', () => {

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
-import { finished, repoOf } from '../support/jobs.js'
+import { repoOf } from '../support/jobs.js'
 import { eventually } from '../support/wait.js'
-import { expectRecords, POST, StandIns } from './support.js'
+import { expectRecords, finished, POST, StandIns } from './support.js'
 
 const LIST = 'com.atproto.repo.listRecords'
 

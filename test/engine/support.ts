@@ -1,8 +1,9 @@
-import { expect } from 'vitest'
+import { expect, vi } from 'vitest'
+import type { JobView } from '../../codegen/client/types/network/example/backfill/defs.js'
 import { Closers } from '../../src/closers.js'
 import { createDatabase, type TestDatabase } from '../support/database.js'
 import { assertCountersEqualRows } from '../support/fixtures.js'
-import { collectRecords, collectRepos } from '../support/jobs.js'
+import { collectRecords, collectRepos, finished as finishedJob } from '../support/jobs.js'
 import type { StoredRecord } from '../support/network/accounts.js'
 import { type Caller, createWebCaller } from '../support/network/caller.js'
 import { type Network, startNetwork } from '../support/network/network.js'
@@ -14,6 +15,13 @@ import {
   type TestService,
   type TestServiceOptions,
 } from '../support/service.js'
+import { eventually } from '../support/wait.js'
+
+// What waits gives up late: two cores may be busy with other tests.
+vi.setConfig({ testTimeout: 60_000 })
+
+/** Often, because most of what these tests wait for is the next sweep. */
+export const SWEEP_EVERY_MS = 300
 
 export const POST = 'network.example.post'
 export const LIKE = 'network.example.like'
@@ -84,6 +92,7 @@ export class StandIns implements AsyncDisposable {
       ...options,
       network: this.network,
       environment: { PLC_URL: this.directory.url, ...options.environment },
+      overrides: { sweepEveryMs: SWEEP_EVERY_MS, ...options.overrides },
     })
   }
 
@@ -114,6 +123,17 @@ export interface Bench extends AsyncDisposable {
   readonly backfill: Backfill
 }
 
+/** A job once it has ended. Two cores may be busy with other tests. */
+export function finished(backfill: Backfill, job: string): Promise<JobView> {
+  return finishedJob(backfill, job, 40_000)
+}
+
+/** Asserts that all counters equal their rows, once what was under way for jobs that have ended is through. */
+export async function expectCounters({ service }: Pick<TestService, 'service'>): Promise<void> {
+  const differences = () => assertCountersEqualRows(service.store).catch((error: unknown) => String(error))
+  await eventually(differences, (found) => found === undefined, 5_000)
+}
+
 /** Asserts that a job holds exactly these records, each once, and that all counters equal their rows. */
 export async function expectRecords(
   { backfill, api }: { backfill: Backfill; api: Pick<TestService, 'service'> },
@@ -123,7 +143,7 @@ export async function expectRecords(
   const records = await collectRecords(backfill, { job, limit: 1_000 })
   const byUri = (list: Iterable<StoredRecord>) => [...list].sort((a, b) => (a.uri < b.uri ? -1 : 1))
   expect(byUri(records as unknown as StoredRecord[])).toEqual(byUri(expected))
-  await assertCountersEqualRows(api.service.store)
+  await expectCounters(api)
 }
 
 /** What became of each repo of a job, by DID. */

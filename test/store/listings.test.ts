@@ -51,19 +51,19 @@ const cursorsOf = async (job: TestJob) =>
 describe('a page of discovery', () => {
   test('is saved with its cursor, and the listing goes on from there', async () => {
     const job = await discovering()
-    expect(await save(job, RELAYS[0]!, null, { dids: didsOf(3), cursor: 'next' })).toBe(true)
+    expect(await save(job, RELAYS[0]!, null, { dids: didsOf(3), cursor: 'next' })).toBe('saved')
     expect(await didsIn(job)).toEqual(didsOf(3))
     expect(await cursorsOf(job)).toEqual([
       [RELAYS[0], 'next'],
       [RELAYS[1], null],
     ])
-    expect(await save(job, RELAYS[0]!, 'next', { dids: didsOf(1, 3), cursor: null })).toBe(true)
+    expect(await save(job, RELAYS[0]!, 'next', { dids: didsOf(1, 3), cursor: null })).toBe('saved')
     expect(await cursorsOf(job)).toEqual([[RELAYS[1], null]])
   })
 
   test('ends its listing by the missing cursor alone, not by being empty', async () => {
     const job = await discovering()
-    expect(await save(job, RELAYS[0]!, null, { dids: [], cursor: 'next' })).toBe(true)
+    expect(await save(job, RELAYS[0]!, null, { dids: [], cursor: 'next' })).toBe('saved')
     expect(await cursorsOf(job)).toContainEqual([RELAYS[0], 'next'])
     expect(await didsIn(job)).toEqual([])
   })
@@ -74,10 +74,10 @@ describe('a page of discovery', () => {
     await save(job, one, null, { dids: didsOf(1), cursor: 'next' })
     await save(job, two, null, { dids: [], cursor: null })
     const late = { dids: didsOf(5, 10), cursor: 'later' }
-    expect(await save(job, one, null, late)).toBe(false)
-    expect(await save(job, one, 'other', late)).toBe(false)
-    expect(await save(job, two, null, late)).toBe(false)
-    expect(await save(job, 'https://unknown.example', null, late)).toBe(false)
+    expect(await save(job, one, null, late)).toBe('moved-on')
+    expect(await save(job, one, 'other', late)).toBe('moved-on')
+    expect(await save(job, two, null, late)).toBe('moved-on')
+    expect(await save(job, 'https://unknown.example', null, late)).toBe('moved-on')
     expect(await didsIn(job)).toEqual(didsOf(1))
     expect(await cursorsOf(job)).toEqual([[one, 'next']])
     expect((await store.pool.query('select did from repo')).rows).toHaveLength(1)
@@ -88,7 +88,7 @@ describe('a page of discovery', () => {
     const saved = await Promise.all(
       [10, 20, 30, 40].map((from) => save(job, RELAYS[0]!, null, { dids: didsOf(2, from), cursor: 'next' })),
     )
-    expect(saved.filter(Boolean)).toHaveLength(1)
+    expect(saved.filter((became) => became === 'saved')).toHaveLength(1)
     expect(await didsIn(job)).toHaveLength(2)
   })
 
@@ -115,12 +115,52 @@ describe('a page of discovery', () => {
     const read = async (job: TestJob, relay: string) => {
       for (let at = 0; at < 12; at += 1) {
         const cursor = at === 0 ? null : String(at)
-        expect(await save(job, relay, cursor, { dids: page(), cursor: String(at + 1) })).toBe(true)
+        expect(await save(job, relay, cursor, { dids: page(), cursor: String(at + 1) })).toBe('saved')
       }
     }
     await Promise.all(jobs.flatMap((job) => RELAYS.map((relay) => read(job, relay))))
     for (const job of jobs) expect(await didsIn(job)).toEqual(didsOf(200))
     expect((await store.pool.query('select did from repo')).rows).toHaveLength(200)
+  })
+})
+
+describe('a listing', () => {
+  /** Reads a listing whose cursors are these until it ends, and says how, after how many pages. */
+  const read = async (job: TestJob, cursorAt: (page: number) => string | null, pagesMax: number) => {
+    let cursor: string | null = null
+    for (let page = 1; page <= pagesMax; page += 1) {
+      const next = cursorAt(page)
+      const became = await save(job, RELAYS[0]!, cursor, { dids: [didOf(page)], cursor: next })
+      if (became !== 'saved' || next === null) return { became, page }
+      cursor = next
+    }
+    return null
+  }
+
+  test.each([
+    [1, 0],
+    [2, 0],
+    [3, 0],
+    [7, 0],
+    [2, 5],
+    [3, 20],
+  ])('that goes in a circle of %i pages after %i others is noticed', async (length, before) => {
+    const job = await discovering()
+    const cursorAt = (page: number) =>
+      page <= before ? `before ${page}` : `circle ${(page - before) % length}`
+    const end = await read(job, cursorAt, 500)
+    expect(end?.became).toBe('loop')
+    expect(end!.page).toBeLessThanOrEqual(3 * (before + length))
+    // The page that closed it left nothing.
+    expect(await didsIn(job)).toHaveLength(end!.page - 1)
+    expect((await openListings(store.db, job.key))[0]).toMatchObject({ cursor: cursorAt(end!.page - 1) })
+  })
+
+  test('of many pages that ends is none', async () => {
+    const job = await discovering()
+    const end = await read(job, (page) => (page < 200 ? `cursor ${page}` : null), 500)
+    expect(end).toEqual({ became: 'saved', page: 200 })
+    expect(await didsIn(job)).toHaveLength(200)
   })
 })
 

@@ -48,7 +48,10 @@ beforeAll(async () => {
   await complete(didOf(5), {})
   await complete(didOf(2), { [LIKE]: KEYS.slice(0, 5), [POST]: ['x'] })
   const empties = didsOf(EMPTY_REPOS, 40).map((did) => completion(job, did, host, []))
-  await writeSteps(store, ...empties)
+  await writeSteps(store, ...empties.slice(0, 16))
+  // The first one after those that are looked up together at the start.
+  await complete(didOf(6), { [POST]: ['edge'] })
+  await writeSteps(store, ...empties.slice(16))
   await complete(didOf(0), { [PROFILE]: ['self'], [POST]: ['p1', 'p2'] })
   await complete(didOf(1), { [POST]: ['q1'] })
   await unseen()
@@ -93,6 +96,15 @@ async function unseen(): Promise<void> {
   const otherRow = record(other.collections.get('network.example.other')!, 'other')
   await writeSteps(store, ...[...other.repos.keys()].map((did) => completion(other, did, host, [otherRow])))
   await writeSteps(store, resolution(job, others, host))
+  // Done for the same collections in another job, but not in this one.
+  const same = await addJob(store, {
+    repos: [fetching, failed, didOf(23)],
+    collections: [...job.collections.keys()],
+  })
+  await writeSteps(
+    store,
+    ...[...same.repos.keys()].map((did) => completion(same, did, host, [row(POST, 'same')])),
+  )
 }
 
 const query = (wish: Partial<RecordQuery> = {}): RecordQuery => ({
@@ -149,6 +161,7 @@ test.each([
   ['that is still being fetched', 20],
   ['that failed', 21],
   ['that is not completed in this job', 22],
+  ['that another job completed for the same collections', 23],
   ['that is not in the job', 9_999],
 ])('of one repo %s', async (_, number) => {
   const wanted = expected.filter((path) => path.startsWith(`${didOf(number)}/`))

@@ -199,7 +199,7 @@ test('counters equal the rows while repos are still being discovered', async () 
       saveListingPage(store.db, key, from, { dids, cursor: String(page + 1) }),
       writeSteps(store, ...known.map((did) => resolution(job, did, host))),
     ])
-    expect(saved).toBe(true)
+    expect(saved).toBe('saved')
     await assertCountersEqualRows(store)
     for (const did of known) resolved.add(did)
     await writeSteps(store, ...known.slice(0, 3).map((did) => completion(job, did, host, posts(job, 'a'))))

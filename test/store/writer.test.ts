@@ -69,6 +69,9 @@ function end(index: number, records = 1, bytes = 2): RepoStep {
   return completion(job, didOf(index), host, rows)
 }
 
+/** Lets everything happen that needs no time. */
+const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
+
 describe('steps are gathered until', () => {
   beforeEach(() => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
@@ -79,6 +82,7 @@ describe('steps are gathered until', () => {
     vi.advanceTimersByTime(25)
     first.push(writer.write(end(2)))
     vi.advanceTimersByTime(14)
+    await turn()
     expect(taken.total).toBe(0)
     vi.advanceTimersByTime(1)
     expect(await Promise.all(first)).toEqual([true, true, true])
@@ -97,6 +101,7 @@ describe('steps are gathered until', () => {
     const steps = make()
     const last = steps.pop()!
     const gathered = steps.map((each) => writer.write(each))
+    await turn()
     expect(taken.total).toBe(0)
     gathered.push(writer.write(last))
     // No time has passed: the last one has sent them.

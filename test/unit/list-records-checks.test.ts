@@ -250,3 +250,19 @@ describe('pages that are too large', () => {
     expect(limits(pds)).toEqual([100, 10, 1])
   })
 })
+
+describe('what no account has', () => {
+  it('is too large: a record of more than two million characters', async () => {
+    const pds = one(record('a', { text: 'x'.repeat(2 * 1024 * 1024) }))
+    await expect(read(pds)).rejects.toMatchObject({ failure: 'body-too-large' })
+  })
+
+  it('is too large: thousands of collections', async () => {
+    const pds = new MemoryPds(new Map())
+    const collections = Array.from({ length: 5_001 }, (_, index) => `network.example.c${index}`)
+    pds.tamper = (call, body) => (call === 'describeRepo' ? { ...body, collections } : body)
+    await expect(readAll(pds, wishFor({ collections: null }))).rejects.toMatchObject({
+      failure: 'body-too-large',
+    })
+  })
+})

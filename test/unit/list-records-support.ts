@@ -151,7 +151,7 @@ export function stateOf(counts: Record<string, number>): State {
 export const rkeyOf = (index: number) => `key${String(index).padStart(5, '0')}`
 
 export function wishFor(overrides: Partial<Wish> = {}): Wish {
-  return { did: DID, collections: [POST], level: 'content', stored: false, ...overrides }
+  return { did: DID, collections: [POST], level: 'content', stored: false, lastRev: null, ...overrides }
 }
 
 /** CIDs by `collection/rkey` of what a wish is for. */

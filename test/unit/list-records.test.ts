@@ -101,13 +101,26 @@ describe('a repo of several pages', () => {
   })
 
   it.each([
-    ['a rev from the future', -60 * MINUTE_MS],
+    ['a rev of a clock that is ahead', -5 * MINUTE_MS],
     ['a rev of just now', 0],
     ['a rev ten minutes old', 10 * MINUTE_MS],
   ])('is not at rest with %s', async (_, ageMs) => {
     const pds = new MemoryPds(stateOf({ [POST]: 150 }), {}, ageMs)
     await readAll(pds, wishFor())
     expect(pds.requests).toHaveLength(6)
+  })
+
+  it('is refused at a rev so far ahead that it would outlast every true one', async () => {
+    const pds = new MemoryPds(stateOf({ [POST]: 150 }), {}, -6 * MINUTE_MS)
+    await expect(readAll(pds, wishFor())).rejects.toMatchObject({ failure: 'bad-response' })
+  })
+
+  it('is refused at a rev older than one the repo has had', async () => {
+    const pds = new MemoryPds(stateOf({ [POST]: 150 }))
+    const lastRev = `${pds.rev.slice(0, -1)}z`
+    await expect(readAll(pds, wishFor({ lastRev }))).rejects.toMatchObject({ failure: 'rev-regressed' })
+    const shelf = await readAll(pds, wishFor({ lastRev: pds.rev }))
+    expect(shelf.rows).toEqual(wanted(pds.state, [POST]))
   })
 
   it.each([

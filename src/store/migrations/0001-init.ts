@@ -149,11 +149,14 @@ const statements = () => [
   )`,
 
   // One listing of a job's discovery: a relay's answer for one collection. Its cursor commits with its page.
+  // pages counts the pages saved; mark is the cursor of an earlier one, which shows a listing that goes in circles.
   sql`create table listing (
     job int not null references job (key) on delete cascade,
     relay text collate "C" not null,
     collection text collate "C" not null,
     cursor text,
+    pages int not null default 0,
+    mark text,
     done boolean not null default false,
     attempts smallint not null default 0,
     retry_at timestamptz,
