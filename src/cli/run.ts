@@ -6,11 +6,12 @@ import { createJob } from '../jobs/create.js'
 import { checkInput, inputHash, type JobInput } from '../jobs/input.js'
 import { recordLine } from '../jobs/record-json.js'
 import { type Service, startService } from '../service.js'
+import { isConnectionLost } from '../store/connection-lost.js'
 import { findJob, findRunningJob, type JobRow } from '../store/jobs.js'
 import { readRecordPage } from '../store/record-pages.js'
 import type { RecordPosition } from '../store/records.js'
 import { listRepos } from '../store/repos.js'
-import { Interrupted } from './exit.js'
+import { CommandError, Interrupted } from './exit.js'
 import { openOutput, type RecordOutput } from './output.js'
 import { ProgressLine, progressOf } from './progress.js'
 import { createRunLogger } from './run-log.js'
@@ -31,6 +32,9 @@ export interface RunOptions {
 
 const LOOK_EVERY_MS = 200
 const PAGE_RECORDS = 1_000
+/** How long a database may be away: an embedded one that died is back in seconds, one that recovers later. */
+const DATABASE_AWAY_MS_MAX = 120_000
+const DATABASE_RETRY_MS = 500
 /** How many failed repos are named at the end. */
 const FAILED_SHOWN = 10
 
@@ -71,8 +75,10 @@ async function work(
   const service = await start(config, line)
   try {
     if (signal.aborted) throw new Interrupted('Interrupted before anything was done.')
-    const job = await follow(service, await takeUp(service, config, input), { output, line, signal })
-    process.stderr.write(await conclusion(service, job, output))
+    // Asked again, it finds the job that it made.
+    const started = await patiently(() => takeUp(service, config, input), signal)
+    const job = await follow(service, started, { output, line, signal })
+    process.stderr.write(await conclusion(service, job, output, signal))
     return job
   } finally {
     await service[Symbol.asyncDispose]()
@@ -120,7 +126,7 @@ async function follow(
   try {
     while (!signal.aborted) {
       // Looked at before the records: when it has ended, what follows is all there will be.
-      job = (await findJob(db, job.id))!
+      job = (await patiently(() => findJob(db, job.id), signal))!
       line.show(progressOf(jobView(job)), service.now())
       // Records on the same terminal begin a line of their own.
       const write = async (lines: string) => {
@@ -140,17 +146,46 @@ async function follow(
 
 const INTERRUPTED = 'Interrupted. Nothing is lost: the same command again goes on where this one stopped.'
 
+/**
+ * Asks the database, again and again while it cannot be reached.
+ * @param limits how long it may be away, and the pause between attempts, both in milliseconds
+ * @throws CommandError when it stays away; Interrupted when the signal ends the waiting
+ */
+export async function patiently<T>(
+  ask: () => Promise<T>,
+  signal: AbortSignal,
+  limits = { awayMs: DATABASE_AWAY_MS_MAX, retryMs: DATABASE_RETRY_MS },
+): Promise<T> {
+  let lostAt: number | null = null
+  for (;;) {
+    try {
+      return await ask()
+    } catch (error) {
+      if (!isConnectionLost(error)) throw error
+      if (signal.aborted) throw new Interrupted(INTERRUPTED)
+      lostAt ??= performance.now()
+      if (performance.now() - lostAt > limits.awayMs) throw new CommandError(DATABASE_GONE, { cause: error })
+      await sleep(limits.retryMs, undefined, { signal }).catch(() => {})
+    }
+  }
+}
+
+const DATABASE_GONE =
+  'The database is gone. Nothing that was fetched is lost: when it is back, the same command goes on.'
+
 async function writeNew(
   db: Service['store']['db'],
   job: JobRow,
-  after: RecordPosition | null,
+  written: RecordPosition | null,
   write: (lines: string) => Promise<void>,
   signal: AbortSignal,
 ): Promise<RecordPosition | null> {
   const query = { job: job.key, scope: job.scope, collection: null, did: null, limit: PAGE_RECORDS }
-  let position = after
+  let position = written
   while (!signal.aborted) {
-    const { rows, more } = await readRecordPage(db, query, position)
+    // Only the reading is tried again: what was written is behind the position already.
+    const after = position
+    const { rows, more } = await patiently(() => readRecordPage(db, query, after), signal)
     if (rows.length > 0) await write(rows.map((record) => `${recordLine(record)}\n`).join(''))
     position = rows.at(-1) ?? position
     if (!more) return position
@@ -159,10 +194,18 @@ async function writeNew(
 }
 
 /** What came of it, once its records have their place. */
-async function conclusion(service: Service, job: JobRow, output: RecordOutput): Promise<string> {
+async function conclusion(
+  service: Service,
+  job: JobRow,
+  output: RecordOutput,
+  signal: AbortSignal,
+): Promise<string> {
   if (job.status === 'completed') {
     await output.finish()
-    return summaryOf(jobView(job), output.path) + (job.failed > 0 ? await failedRepos(service, job) : '')
+    return (
+      summaryOf(jobView(job), output.path) +
+      (job.failed > 0 ? await patiently(() => failedRepos(service, job), signal) : '')
+    )
   }
   const partial = await output.leave()
   const kept = partial === null ? '' : `  These are not all records: ${partial}\n`

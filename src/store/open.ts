@@ -1,12 +1,23 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Config } from '../config.js'
 import { SetupError } from '../errors.js'
 import type { Tell } from '../events.js'
-import { EmbeddedPostgresError, startEmbeddedPostgres } from '../postgres/embedded.js'
-import { migrate, openStore, type Store } from './database.js'
+import { type EmbeddedPostgres, EmbeddedPostgresError, startEmbeddedPostgres } from '../postgres/embedded.js'
+import { isConnectionLost } from './connection-lost.js'
+import { migrate, openStore, type Pool, type Store } from './database.js'
+
+/** How often an embedded server is looked at. */
+const LOOK_EVERY_MS = 1_500
+/** The longest that one look takes: a server that is slow to answer is left alone. */
+const LOOK_MS_MAX = 10_000
+/** The pauses between attempts to bring the server back double from the first to the longest. */
+const REVIVE_PAUSE_MS = 1_000
+const REVIVE_PAUSE_MS_MAX = 60_000
 
 /**
- * Opens the database a configuration names, or the embedded Postgres, with the schema up to date. Disposing of
- * the store stops an embedded server that nobody else uses.
+ * Opens the database a configuration names, or the embedded Postgres, with the schema up to date. An embedded
+ * server that dies is started again for as long as the store is open. Disposing of the store stops an embedded
+ * server that nobody else uses.
  * @throws SetupError when there is no database to be had
  */
 export async function openConfiguredStore(config: Config, tell: Tell): Promise<Store> {
@@ -18,22 +29,33 @@ export async function openConfiguredStore(config: Config, tell: Tell): Promise<S
     applicationName: 'aquifer',
     onError: (error) => tell('database.connection-lost', { err: error }),
   })
-  const close = async () => {
+  const failed = async (error: unknown) => {
     await store[Symbol.asyncDispose]()
     await embedded?.release()
-  }
-  try {
-    await migrate(store)
-  } catch (error) {
-    await close()
     throw new SetupError(`The database cannot be used: ${error instanceof Error ? error.message : error}`, {
       cause: error,
     })
   }
-  return { ...store, [Symbol.asyncDispose]: close }
+  await migrate(store).catch(failed)
+  if (embedded === null) return store
+  const keeper = keepAlive(embedded, store.pool, () => startEmbedded(dataDirectory, tell), tell)
+  const close = async () => {
+    // First, so that nobody starts the server again while it is let go.
+    const current = await keeper.stop()
+    await store[Symbol.asyncDispose]()
+    await current.release()
+  }
+  let closed: Promise<void> | undefined
+  return {
+    ...store,
+    [Symbol.asyncDispose]: () => {
+      closed ??= close()
+      return closed
+    },
+  }
 }
 
-async function startEmbedded(dataDirectory: string, tell: Tell) {
+async function startEmbedded(dataDirectory: string, tell: Tell): Promise<EmbeddedPostgres> {
   try {
     return await startEmbeddedPostgres({
       dataDirectory: `${dataDirectory}/postgres`,
@@ -43,4 +65,82 @@ async function startEmbedded(dataDirectory: string, tell: Tell) {
     if (error instanceof EmbeddedPostgresError) throw new SetupError(error.message, { cause: error })
     throw error
   }
+}
+
+interface Keeper {
+  /** Ends the watch, with whatever start is under way, and gives the server that is to be released. */
+  stop(): Promise<EmbeddedPostgres>
+}
+
+/** Looks at an embedded server time and again, and starts it when it cannot be reached. */
+function keepAlive(
+  first: EmbeddedPostgres,
+  pool: Pool,
+  start: () => Promise<EmbeddedPostgres>,
+  tell: Tell,
+): Keeper {
+  const stopping = new AbortController()
+  const { signal } = stopping
+  let current = first
+  const watch = async () => {
+    let pause = REVIVE_PAUSE_MS
+    while (await pauseFor(LOOK_EVERY_MS, signal)) {
+      const lost = await lookAt(pool, signal)
+      if (lost === null || signal.aborted) continue
+      tell('database.embedded', { what: 'postgres.lost', reason: lost.message })
+      try {
+        current = await replace(current, start, pool, tell)
+        pause = REVIVE_PAUSE_MS
+      } catch (error) {
+        tell('database.connection-lost', { err: error, triedAgainInMs: pause })
+        await pauseFor(pause, signal)
+        pause = Math.min(2 * pause, REVIVE_PAUSE_MS_MAX)
+      }
+    }
+  }
+  const watching = watch()
+  return {
+    async stop() {
+      stopping.abort()
+      await watching
+      return current
+    },
+  }
+}
+
+/**
+ * The server started again, or adopted where another process was faster, with this process registered once:
+ * the new registration is there before the old one goes, so nobody takes the server for unused in between.
+ */
+async function replace(
+  old: EmbeddedPostgres,
+  start: () => Promise<EmbeddedPostgres>,
+  pool: Pool,
+  tell: Tell,
+): Promise<EmbeddedPostgres> {
+  const next = await start()
+  // The port is another one when somebody took the old one meanwhile. New connections are made by these options.
+  pool.options.connectionString = next.url
+  await old.release().catch((error: unknown) => tell('database.connection-lost', { err: error }))
+  return next
+}
+
+/** Why the server cannot be reached; null when it answers, or takes its time. */
+async function lookAt(pool: Pool, signal: AbortSignal): Promise<Error | null> {
+  const answer = pool.query('select 1').then(
+    () => null,
+    (error: Error) => (isConnectionLost(error) ? error : null),
+  )
+  const done = new AbortController()
+  const late = pauseFor(LOOK_MS_MAX, AbortSignal.any([signal, done.signal])).then(() => null)
+  try {
+    return await Promise.race([answer, late])
+  } finally {
+    done.abort()
+  }
+}
+
+/** Whether the time passed without a stop. It keeps no process from ending. */
+function pauseFor(milliseconds: number, signal: AbortSignal): Promise<boolean> {
+  return sleep(milliseconds, true, { signal, ref: false }).catch(() => false)
 }

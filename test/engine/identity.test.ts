@@ -166,6 +166,9 @@ describe('what the directory says of an account', () => {
   })
 
   test('a directory and a did:web that are down for a while cost an account nothing but time', async () => {
+    const retry = { repo: { attempts: 30, firstDelayMs: 20, maxDelayMs: 100 } }
+    await using patient = await standIns.service({ overrides: { retry } })
+    const backfill = patient.as(standIns.caller)
     await using web = await startDidWeb()
     pds.host(web.did, POST, 2)
     const services = { atproto_pds: { type: 'AtprotoPersonalDataServer', endpoint: pds.url } }
@@ -185,7 +188,7 @@ describe('what the directory says of an account', () => {
     }
     await Promise.all([standIns.directory.restart(), web.server.restart()])
     expect(await finished(backfill, data.id)).toMatchObject({ status: 'completed', completedRepos: 2 })
-    await expectCounters(service)
+    await expectCounters(patient)
   })
 })
 

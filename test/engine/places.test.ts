@@ -7,65 +7,37 @@ import {
   deactivate,
   deleteAccount,
   putRecords,
-  type StoredRecord,
   tombstone,
   updatePlcEndpoint,
 } from '../support/network/accounts.js'
-import { createPlcCaller } from '../support/network/caller.js'
-import { type Network, startNetwork } from '../support/network/network.js'
 import type { TestPds } from '../support/network/pds.js'
 import { type StandInPds, startStandInPds } from '../support/network/stand-in-pds.js'
-import { type Backfill, startTestService, type TestService } from '../support/service.js'
+import type { Backfill, TestService } from '../support/service.js'
 import { eventually } from '../support/wait.js'
-import { expectRecords, finished, outcomes, SWEEP_EVERY_MS } from './support.js'
+import { type RealWorld, recordsOf, startRealWorld, values } from './real-world.js'
+import { expectRecords, finished, outcomes } from './support.js'
 
-const _GRAPH_LIKE = 'network.example.graph.like'
-const _GRAPH_FOLLOW = 'network.example.graph.follow'
-const _GRAPHIC = 'network.example.graphic.picture'
 const STATUS = 'network.example.status'
 
-let network: Network
+const ATTEMPTS = 6
+
+let real: RealWorld
 let one: TestPds
 let two: TestPds
 let service: TestService
 let backfill: Backfill
+let run: RealWorld['run']
 
 beforeAll(async () => {
-  network = await startNetwork({ pdsCount: 2 })
-  ;[one, two] = network.pdses as [TestPds, TestPds]
-  service = await startTestService({ network, overrides: { sweepEveryMs: SWEEP_EVERY_MS } })
-  backfill = service.as(await createPlcCaller(network.plc))
+  // Patient enough for a PDS that needs a moment to come up again; without chance, so that it is so every time.
+  const repo = { attempts: ATTEMPTS, firstDelayMs: 100, maxDelayMs: 2_000 }
+  real = await startRealWorld({ retry: { repo }, random: () => 1 })
+  ;({ one, two, service, backfill, run } = real)
 })
 
 afterAll(async () => {
-  await service?.[Symbol.asyncDispose]()
-  await network?.[Symbol.asyncDispose]()
+  await real?.[Symbol.asyncDispose]()
 })
-
-type Wish = Parameters<Backfill['createJob']>[0]
-
-const run = async (wish: Wish) => finished(backfill, (await backfill.createJob(wish)).data.id)
-const values = (count: number, from = 0) => Array.from({ length: count }, (_, n) => ({ n: n + from }))
-const _rkeyOf = ({ uri }: StoredRecord) => uri.slice(uri.lastIndexOf('/') + 1)
-
-/** What a PDS has of an account now, whatever we think it has. */
-async function world(account: Account, ...collections: string[]): Promise<StoredRecord[]> {
-  const found: StoredRecord[] = []
-  for (const collection of collections) {
-    let cursor: string | undefined
-    do {
-      const { data } = await account.pds.agent.com.atproto.repo.listRecords({
-        repo: account.did,
-        collection,
-        limit: 100,
-        cursor,
-      })
-      found.push(...(data.records as StoredRecord[]))
-      cursor = data.cursor
-    } while (cursor)
-  }
-  return found
-}
 
 describe('where an account is', () => {
   let elsewhere: StandInPds
@@ -137,14 +109,14 @@ describe('a PDS that is down', () => {
     const there = await createAccounts(two, ['fred-there-1', 'fred-there-2'])
     for (const account of [here, ...there]) await putRecords(account, STATUS, values(2))
     const wish = { collections: [STATUS], repos: [here, ...there].map(({ did }) => did) }
-    const expected = (await Promise.all([here, ...there].map((account) => world(account, STATUS)))).flat()
+    const expected = await recordsOf([here, ...there], STATUS)
     await two.stop()
     const job = await run(wish)
     expect(job).toMatchObject({ status: 'completed', completedRepos: 1, failedRepos: 2, resolvedRepos: 3 })
     expect(job.failures).toEqual([{ class: 'connection-failed', count: 2, retryable: true }])
     for (const { did } of there) {
       expect(await repoOf(backfill, job.id, did)).toMatchObject({
-        attempts: 3,
+        attempts: ATTEMPTS,
         failure: { class: 'connection-failed', retryable: true },
       })
     }

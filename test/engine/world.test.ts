@@ -8,59 +8,33 @@ import {
   putRecords,
   type StoredRecord,
 } from '../support/network/accounts.js'
-import { createPlcCaller } from '../support/network/caller.js'
-import { type Network, startNetwork } from '../support/network/network.js'
 import type { TestPds } from '../support/network/pds.js'
-import { type Backfill, startTestService, type TestService } from '../support/service.js'
-import { expectRecords, finished, SWEEP_EVERY_MS } from './support.js'
+import type { Backfill, TestService } from '../support/service.js'
+import { type RealWorld, recordsOf, startRealWorld, values } from './real-world.js'
+import { expectRecords } from './support.js'
 
 const GRAPH_LIKE = 'network.example.graph.like'
 const GRAPH_FOLLOW = 'network.example.graph.follow'
 const GRAPHIC = 'network.example.graphic.picture'
 const STATUS = 'network.example.status'
 
-let network: Network
+let real: RealWorld
 let one: TestPds
 let two: TestPds
 let service: TestService
 let backfill: Backfill
+let run: RealWorld['run']
 
 beforeAll(async () => {
-  network = await startNetwork({ pdsCount: 2 })
-  ;[one, two] = network.pdses as [TestPds, TestPds]
-  service = await startTestService({ network, overrides: { sweepEveryMs: SWEEP_EVERY_MS } })
-  backfill = service.as(await createPlcCaller(network.plc))
+  real = await startRealWorld()
+  ;({ one, two, service, backfill, run } = real)
 })
 
 afterAll(async () => {
-  await service?.[Symbol.asyncDispose]()
-  await network?.[Symbol.asyncDispose]()
+  await real?.[Symbol.asyncDispose]()
 })
 
-type Wish = Parameters<Backfill['createJob']>[0]
-
-const run = async (wish: Wish) => finished(backfill, (await backfill.createJob(wish)).data.id)
-const values = (count: number, from = 0) => Array.from({ length: count }, (_, n) => ({ n: n + from }))
 const rkeyOf = ({ uri }: StoredRecord) => uri.slice(uri.lastIndexOf('/') + 1)
-
-/** What a PDS has of an account now, whatever we think it has. */
-async function world(account: Account, ...collections: string[]): Promise<StoredRecord[]> {
-  const found: StoredRecord[] = []
-  for (const collection of collections) {
-    let cursor: string | undefined
-    do {
-      const { data } = await account.pds.agent.com.atproto.repo.listRecords({
-        repo: account.did,
-        collection,
-        limit: 100,
-        cursor,
-      })
-      found.push(...(data.records as StoredRecord[]))
-      cursor = data.cursor
-    } while (cursor)
-  }
-  return found
-}
 
 describe('what a job covers', () => {
   let alice: Account
@@ -78,7 +52,11 @@ describe('what a job covers', () => {
   test('a prefix: whole segments only; a handle stands for its account', async () => {
     const job = await run({ collections: ['network.example.graph.*'], repos: [alice.handle, bob.did] })
     expect(job).toMatchObject({ status: 'completed', completedRepos: 2, totalRepos: 2, totalRecords: 5 })
-    await expectRecords({ backfill, api: service }, job.id, await world(alice, GRAPH_LIKE, GRAPH_FOLLOW))
+    await expectRecords(
+      { backfill, api: service },
+      job.id,
+      await recordsOf([alice], GRAPH_LIKE, GRAPH_FOLLOW),
+    )
     expect((await repoOf(backfill, job.id, alice.did)).receipt?.counts).toEqual([
       { collection: GRAPH_FOLLOW, count: 2 },
       { collection: GRAPH_LIKE, count: 3 },
@@ -89,8 +67,8 @@ describe('what a job covers', () => {
   test('no collections: every one there is', async () => {
     const job = await run({ repos: [alice.did, bob.did] })
     const expected = [
-      ...(await world(alice, GRAPH_LIKE, GRAPH_FOLLOW, GRAPHIC, STATUS)),
-      ...(await world(bob, GRAPHIC)),
+      ...(await recordsOf([alice], GRAPH_LIKE, GRAPH_FOLLOW, GRAPHIC, STATUS)),
+      ...(await recordsOf([bob], GRAPHIC)),
     ]
     expect(job).toMatchObject({ status: 'completed', totalRecords: expected.length })
     await expectRecords({ backfill, api: service }, job.id, expected)
@@ -101,7 +79,7 @@ describe('what a job covers', () => {
       collections: [STATUS, 'network.example.nothing', GRAPHIC],
       repos: [alice.did, bob.handle],
     })
-    const expected = [...(await world(alice, GRAPHIC, STATUS)), ...(await world(bob, GRAPHIC))]
+    const expected = [...(await recordsOf([alice], GRAPHIC, STATUS)), ...(await recordsOf([bob], GRAPHIC))]
     await expectRecords({ backfill, api: service }, job.id, expected)
     const only = await collectRecords(backfill, { job: job.id, collection: GRAPHIC, limit: 1 })
     const uris = expected.map(({ uri }) => uri).filter((uri) => uri.includes(GRAPHIC))
@@ -124,7 +102,7 @@ describe('a scope that is asked for again', () => {
     const before = await rows()
     const second = await run(wish)
     expect(second).toMatchObject({ status: 'completed', totalRecords: 12 })
-    const expected = (await Promise.all(accounts.map((account) => world(account, STATUS)))).flat()
+    const expected = await recordsOf(accounts, STATUS)
     await expectRecords({ backfill, api: service }, first.id, expected)
     await expectRecords({ backfill, api: service }, second.id, expected)
     expect(await rows()).toEqual(before)
@@ -194,7 +172,7 @@ describe('a scope that is asked for again', () => {
     // By its name and by a prefix, which asks for the collections first: both find the same.
     const second = await run({ ...wish, collections: ['network.example.*'] })
     const third = await run(wish)
-    const expected = (await Promise.all(accounts.map((account) => world(account, STATUS)))).flat()
+    const expected = await recordsOf(accounts, STATUS)
     for (const job of [second, third]) {
       expect(job).toMatchObject({
         status: 'completed',
@@ -225,7 +203,7 @@ describe('a scope that is asked for again', () => {
       run({ collections: ['network.example.*'], repos: repos.toReversed() }),
       run({ repos }),
     ])
-    const expected = (await Promise.all(accounts.map((account) => world(account, STATUS)))).flat()
+    const expected = await recordsOf(accounts, STATUS)
     for (const job of jobs) {
       expect(job).toMatchObject({ status: 'completed', completedRepos: 4, totalRecords: expected.length })
       await expectRecords({ backfill, api: service }, job.id, expected)

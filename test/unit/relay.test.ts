@@ -62,7 +62,10 @@ describe('a page of a relay', () => {
   })
 
   it('ends with an empty cursor, as Go servers write it', async () => {
-    expect(await given({ repos: [{ did: ALICE }], cursor: '' })).toMatchObject({ dids: [ALICE], cursor: null })
+    expect(await given({ repos: [{ did: ALICE }], cursor: '' })).toMatchObject({
+      dids: [ALICE],
+      cursor: null,
+    })
   })
 
   it('is a loop when it leads to itself', async () => {
