@@ -80,6 +80,10 @@ async function work(
     const job = await follow(service, started, { output, line, signal })
     process.stderr.write(await conclusion(service, job, output, signal))
     return job
+  } catch (error) {
+    // Without its database a service does not stop in order; what went wrong first is what people should know.
+    await service[Symbol.asyncDispose]().then(undefined, () => {})
+    throw error
   } finally {
     await service[Symbol.asyncDispose]()
   }

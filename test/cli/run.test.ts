@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { JobView, RecordView } from '../../src/client/index.js'
 import { Closers } from '../../src/closers.js'
+import { killHard, serverPid } from '../postgres/support.js'
 import { createDatabase } from '../support/database.js'
 import { type Account, createAccounts, putRecords } from '../support/network/accounts.js'
 import { type Network, startNetwork } from '../support/network/network.js'
@@ -196,6 +197,26 @@ describe('aquifer run: a whole backfill without a server', () => {
     const [waiting, ...rest] = screenOf(stdout)
     expect(waiting).toMatch(/^The relay .* Trying again\.$/)
     expect(rest[0]).toBe('Done.')
+  })
+
+  test('its own Postgres dies: it comes back, and every record is written once', async () => {
+    const two = network.pdses[1]!
+    await two.stop()
+    const data = join(folder, 'killed')
+    const running = start(['run', '-c', POST], { env: { ...env, DATA_DIR: data } })
+    const lines = () => running.stdout.split('\n').length - 1
+    await eventually(lines, (number) => number === 2 * steady.length)
+    const pid = await serverPid(join(data, 'postgres'))
+    await killHard(pid)
+    await eventually(
+      () => serverPid(join(data, 'postgres')).catch(() => pid),
+      (now) => now !== pid,
+    )
+    await two.restart()
+    const { code, stdout, stderr } = await running.ended
+    expect({ code, stderr }).toMatchObject({ code: 0 })
+    expect(urisIn(stdout)).toEqual(uris)
+    expect(stderr).not.toMatch(/^\s+at /m)
   })
 
   test('without its database it says so', async () => {

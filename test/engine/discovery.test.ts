@@ -62,7 +62,7 @@ describe('a relay that fails and recovers', () => {
   let relay: TestRelay
 
   beforeAll(async () => {
-    relay = standIns.network.relay
+    relay = standIns.relay
     service = await start([relay.url])
     backfill = service.as(standIns.caller)
   })
@@ -139,7 +139,7 @@ describe('several relays', () => {
   test('one of which is gone for good: the job fails and says which, for which collection', async () => {
     await using dead = await startRelay()
     await dead.stop()
-    await using service = await start([standIns.network.relay.url, dead.url])
+    await using service = await start([standIns.relay.url, dead.url])
     const backfill = service.as(standIns.caller)
     const job = await discover(backfill)
     const ended = await finished(backfill, job)

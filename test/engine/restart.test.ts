@@ -33,7 +33,7 @@ test('an engine that is stopped and started again, several times, goes on where 
   const collection = 'network.example.restarted'
   const world = await slowWorld(standIns, collection, { repos: 18, pauseMs: 10 })
   const { total, records, needed, asked, askedAgain, relayPages } = world
-  const { relay } = standIns.network
+  const { relay } = standIns
   await using bench = await standIns.bench()
   const { data } = await bench.backfill.createJob({ collections: [collection] })
   relay.requests.reset()

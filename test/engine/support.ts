@@ -6,7 +6,7 @@ import { assertCountersEqualRows } from '../support/fixtures.js'
 import { collectRecords, collectRepos, finished as finishedJob } from '../support/jobs.js'
 import type { StoredRecord } from '../support/network/accounts.js'
 import { type Caller, createWebCaller } from '../support/network/caller.js'
-import { type Network, startNetwork } from '../support/network/network.js'
+import { startRelay, type TestRelay } from '../support/network/relay.js'
 import { type StandInDirectory, startStandInDirectory } from '../support/network/stand-in-directory.js'
 import { type StandInOptions, type StandInPds, startStandInPds } from '../support/network/stand-in-pds.js'
 import {
@@ -46,16 +46,17 @@ export class StandIns implements AsyncDisposable {
   readonly #closers = new Closers()
 
   private constructor(
-    readonly network: Network,
+    readonly relay: TestRelay,
     readonly directory: StandInDirectory,
     readonly caller: Caller,
   ) {
-    for (const part of [network, directory, caller]) this.#closers.use(part)
+    for (const part of [relay, directory, caller]) this.#closers.use(part)
   }
 
+  /** @param options how many repos the relay has on a page; as many as are asked for when absent */
   static async start(options: { relayPageSize?: number } = {}): Promise<StandIns> {
     return new StandIns(
-      await startNetwork({ pdsCount: 0, ...options }),
+      await startRelay({ pageSize: options.relayPageSize }),
       await startStandInDirectory(),
       await createWebCaller(),
     )
@@ -63,7 +64,13 @@ export class StandIns implements AsyncDisposable {
 
   /** What points a service at these hosts. */
   get environment(): Readonly<Record<string, string>> {
-    return { ...this.network.environment, PLC_URL: this.directory.url }
+    return {
+      RELAYS: this.relay.url,
+      PLC_URL: this.directory.url,
+      // Nobody has a handle here.
+      HANDLE_RESOLVER_URL: this.directory.url,
+      ALLOW_PRIVATE_NETWORK: 'true',
+    }
   }
 
   async pds(options?: StandInOptions): Promise<StandInPds> {
@@ -81,7 +88,7 @@ export class StandIns implements AsyncDisposable {
     for (const [index, did] of made.entries()) {
       pds.host(did, collection, typeof records === 'number' ? records : records(index))
       this.directory.register(did, pds.url)
-      this.network.relay.add(did, [collection])
+      this.relay.add(did, [collection])
     }
     return made
   }
@@ -90,8 +97,7 @@ export class StandIns implements AsyncDisposable {
   service(options: Omit<TestServiceOptions, 'network'> = {}): Promise<TestService> {
     return startTestService({
       ...options,
-      network: this.network,
-      environment: { PLC_URL: this.directory.url, ...options.environment },
+      network: this,
       overrides: { sweepEveryMs: SWEEP_EVERY_MS, ...options.overrides },
     })
   }

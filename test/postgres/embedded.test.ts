@@ -276,7 +276,7 @@ describe('a data directory that goes away', () => {
     const directory = join(await scratch.directory(), 'postgres')
     const postgres = await startEmbeddedPostgres({ dataDirectory: directory })
     const pid = await serverPid(directory)
-    await rm(directory, { recursive: true })
+    await rm(directory, { recursive: true, maxRetries: 10, retryDelay: 50 })
     await postgres.release()
     expect(await findProcess(pid)).toBeUndefined()
   })
