@@ -23,8 +23,12 @@ export interface ProcessOptions {
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
-/** The command line from its source: what `bin/aquifer.js` starts may be an older build. */
-const MAIN = `import('${new URL('../../src/cli/main.ts', import.meta.url)}').then(({ main }) => main(process.argv))`
+/**
+ * The command line from its source: what `bin/aquifer.js` starts may be an older build. Its standard input ends
+ * with the process that runs the tests, and it with that: none is left behind by a test that was broken off.
+ */
+const MAIN = `process.stdin.on('end', () => process.kill(process.pid, 'SIGKILL')).resume().unref()
+import('${new URL('../../src/cli/main.ts', import.meta.url)}').then(({ main }) => main(process.argv))`
 
 /** The longest a process may take to be ready, ms. Two cores may be busy with other tests. */
 const START_MS = 40_000
@@ -67,7 +71,7 @@ export class AquiferProcess implements AsyncDisposable {
     const child = spawn(
       process.execPath,
       ['--import', 'tsx', '--input-type=module', '--eval', MAIN, 'aquifer', command],
-      { cwd: ROOT, env: { PATH: process.env.PATH, ...environment }, stdio: ['ignore', 'pipe', 'pipe'] },
+      { cwd: ROOT, env: { PATH: process.env.PATH, ...environment }, stdio: ['pipe', 'pipe', 'pipe'] },
     )
     const started = new AquiferProcess(child, server.publicUrl, identity.did)
     const ready = command === 'serve' ? 'service.listening' : 'engine.started'
