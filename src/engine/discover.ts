@@ -12,6 +12,7 @@ import { deferListing, type Listing, openListings, saveListingPage } from '../st
 import { isRetryable } from '../verdict.js'
 import type { EngineContext } from './context.js'
 import type { Gate } from './gate.js'
+import { SHORT_PAUSE_MS, TURN_MS } from './limits.js'
 import { backoffMs } from './retry.js'
 import { hostQuery } from './session.js'
 import { settleJob } from './settle.js'
@@ -21,11 +22,6 @@ import { settleJob } from './settle.js'
  * is united. A page commits with its cursor. One discoverer works on a job at a time; a page saved by one that
  * was taken for dead is refused, because the cursor has moved.
  */
-
-const TURN_MS = 60_000
-
-/** A relay that asked for a longer pause than this is left alone until the next turn. */
-const SHORT_PAUSE_MS = 2_000
 
 /** Characters of a cursor in a message. */
 const CURSOR_SHOWN = 60

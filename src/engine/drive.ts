@@ -7,6 +7,7 @@ import { type DueRepo, dueRepos, hasRecords } from '../store/repos.js'
 import type { EngineContext } from './context.js'
 import { fetchRepo } from './fetch.js'
 import { Gate } from './gate.js'
+import { SHORT_PAUSE_MS, TURN_MS } from './limits.js'
 import { ClaimLost } from './repo-state.js'
 import { hostQuery } from './session.js'
 
@@ -16,14 +17,8 @@ import { hostQuery } from './session.js'
  * that was taken for dead cannot write any more.
  */
 
-/** A driver makes room for other hosts after this long; it asks for the host's next turn then. */
-const TURN_MS = 60_000
-
 /** Due repos read at once, for each job. */
 const READ_AHEAD = 100
-
-/** For a longer pause than this the driver takes no more repos, and ends with those under way. */
-const SHORT_PAUSE_MS = 2_000
 
 /** Those under way wait for a pause of up to this long, so often in a row. Hosts that say no time mean a minute. */
 const WAITED_OUT_MS = 90_000

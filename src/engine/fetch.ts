@@ -5,6 +5,7 @@ import { type HostClaim, hostIds } from '../store/hosts.js'
 import type { RunningJob } from '../store/jobs.js'
 import type { DueRepo } from '../store/repos.js'
 import type { EngineContext } from './context.js'
+import { SHORT_PAUSE_MS } from './limits.js'
 import { type Progress, readByListRecords } from './list-records.js'
 import { pauseHost } from './relays.js'
 import { RepoState } from './repo-state.js'
@@ -19,9 +20,6 @@ export interface Assignment {
   /** Looks up accounts at the directory's pace. */
   readonly identities: Identities
 }
-
-/** A longer pause of the directory is not waited for. */
-const SHORT_PAUSE_MS = 2_000
 
 /**
  * Takes one repo to its outcome, or to a later try.

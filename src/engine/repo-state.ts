@@ -1,7 +1,7 @@
 import { Failure, type Unavailable } from '../atproto/outcome.js'
 import type { EventName } from '../events.js'
 import { TextArray } from '../store/binary.js'
-import { entombMissing, type RecordRow, type RepoStep } from '../store/steps.js'
+import { entombMissing, type Move, type RecordRow, type RepoStep } from '../store/steps.js'
 import type { Method } from '../verdict.js'
 import type { EngineContext } from './context.js'
 import type { Assignment } from './fetch.js'
@@ -14,8 +14,6 @@ export class ClaimLost extends Error {
 }
 
 const METHOD: Method = 'list-records'
-
-type Move = Pick<RepoStep, 'status'> & Partial<RepoStep>
 
 /** One repo under a driver: what is durable of it, and the steps that move it on. */
 export class RepoState {

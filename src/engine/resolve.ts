@@ -6,9 +6,10 @@ import { claimHost, deferHost, type HostClaim, hostIds } from '../store/hosts.js
 import { findIdentities } from '../store/identities.js'
 import { type RunningJob, runningJobs, startJob } from '../store/jobs.js'
 import { unresolvedRepos } from '../store/repos.js'
-import type { RepoStep } from '../store/steps.js'
+import type { Move } from '../store/steps.js'
 import type { EngineContext } from './context.js'
 import type { Gate } from './gate.js'
+import { SHORT_PAUSE_MS, TURN_MS } from './limits.js'
 import { afterFailure } from './retry.js'
 
 /**
@@ -21,10 +22,6 @@ const BATCH = 500
 
 /** Look-ups in flight. The gate sets the pace; this bounds what a slow did:web host can hold up. */
 const CONCURRENCY = 32
-const TURN_MS = 60_000
-const SHORT_PAUSE_MS = 2_000
-
-type Move = Pick<RepoStep, 'status'> & Partial<RepoStep>
 type Unresolved = Awaited<ReturnType<typeof unresolvedRepos>>[number]
 
 /** @returns when no repo waits for its PDS any more, the directory asks for a pause, or the turn is over */

@@ -64,6 +64,9 @@ export interface RepoStep {
   readonly receipt?: ReceiptRow
 }
 
+/** What changes of a repo in a step; the rest is as it was. */
+export type Move = Pick<RepoStep, 'status'> & Partial<RepoStep>
+
 /**
  * Steps gathered for one statement. Two steps for the same repo must not be in one batch: a driver waits for
  * a repo's step before it makes the next one.
