@@ -9,21 +9,43 @@ import {
 import { schemas } from './lexicons.js'
 import { CID } from 'multiformats/cid'
 import { type OmitKey, type Un$Typed } from './util.js'
+import * as NetworkExampleBackfillCancelJob from './types/network/example/backfill/cancelJob.js'
 import * as NetworkExampleBackfillCreateJob from './types/network/example/backfill/createJob.js'
 import * as NetworkExampleBackfillDefs from './types/network/example/backfill/defs.js'
+import * as NetworkExampleBackfillDeleteAllJobDetails from './types/network/example/backfill/deleteAllJobDetails.js'
+import * as NetworkExampleBackfillDeleteCaller from './types/network/example/backfill/deleteCaller.js'
+import * as NetworkExampleBackfillDeleteJobDetails from './types/network/example/backfill/deleteJobDetails.js'
 import * as NetworkExampleBackfillDescribeService from './types/network/example/backfill/describeService.js'
 import * as NetworkExampleBackfillGetJobStatus from './types/network/example/backfill/getJobStatus.js'
+import * as NetworkExampleBackfillGetPdsSummary from './types/network/example/backfill/getPdsSummary.js'
+import * as NetworkExampleBackfillListCallers from './types/network/example/backfill/listCallers.js'
 import * as NetworkExampleBackfillListJobRepos from './types/network/example/backfill/listJobRepos.js'
 import * as NetworkExampleBackfillListJobs from './types/network/example/backfill/listJobs.js'
 import * as NetworkExampleBackfillListRecords from './types/network/example/backfill/listRecords.js'
+import * as NetworkExampleBackfillPauseJob from './types/network/example/backfill/pauseJob.js'
+import * as NetworkExampleBackfillPutCaller from './types/network/example/backfill/putCaller.js'
+import * as NetworkExampleBackfillResumeJob from './types/network/example/backfill/resumeJob.js'
+import * as NetworkExampleBackfillRetryJob from './types/network/example/backfill/retryJob.js'
+import * as NetworkExampleBackfillSubscribeJob from './types/network/example/backfill/subscribeJob.js'
 
+export * as NetworkExampleBackfillCancelJob from './types/network/example/backfill/cancelJob.js'
 export * as NetworkExampleBackfillCreateJob from './types/network/example/backfill/createJob.js'
 export * as NetworkExampleBackfillDefs from './types/network/example/backfill/defs.js'
+export * as NetworkExampleBackfillDeleteAllJobDetails from './types/network/example/backfill/deleteAllJobDetails.js'
+export * as NetworkExampleBackfillDeleteCaller from './types/network/example/backfill/deleteCaller.js'
+export * as NetworkExampleBackfillDeleteJobDetails from './types/network/example/backfill/deleteJobDetails.js'
 export * as NetworkExampleBackfillDescribeService from './types/network/example/backfill/describeService.js'
 export * as NetworkExampleBackfillGetJobStatus from './types/network/example/backfill/getJobStatus.js'
+export * as NetworkExampleBackfillGetPdsSummary from './types/network/example/backfill/getPdsSummary.js'
+export * as NetworkExampleBackfillListCallers from './types/network/example/backfill/listCallers.js'
 export * as NetworkExampleBackfillListJobRepos from './types/network/example/backfill/listJobRepos.js'
 export * as NetworkExampleBackfillListJobs from './types/network/example/backfill/listJobs.js'
 export * as NetworkExampleBackfillListRecords from './types/network/example/backfill/listRecords.js'
+export * as NetworkExampleBackfillPauseJob from './types/network/example/backfill/pauseJob.js'
+export * as NetworkExampleBackfillPutCaller from './types/network/example/backfill/putCaller.js'
+export * as NetworkExampleBackfillResumeJob from './types/network/example/backfill/resumeJob.js'
+export * as NetworkExampleBackfillRetryJob from './types/network/example/backfill/retryJob.js'
+export * as NetworkExampleBackfillSubscribeJob from './types/network/example/backfill/subscribeJob.js'
 
 export class AtpBaseClient extends XrpcClient {
   network: NetworkNS
@@ -66,6 +88,17 @@ export class NetworkExampleBackfillNS {
     this._client = client
   }
 
+  cancelJob(
+    data?: NetworkExampleBackfillCancelJob.InputSchema,
+    opts?: NetworkExampleBackfillCancelJob.CallOptions,
+  ): Promise<NetworkExampleBackfillCancelJob.Response> {
+    return this._client
+      .call('network.example.backfill.cancelJob', opts?.qp, data, opts)
+      .catch((e) => {
+        throw NetworkExampleBackfillCancelJob.toKnownErr(e)
+      })
+  }
+
   createJob(
     data?: NetworkExampleBackfillCreateJob.InputSchema,
     opts?: NetworkExampleBackfillCreateJob.CallOptions,
@@ -74,6 +107,44 @@ export class NetworkExampleBackfillNS {
       .call('network.example.backfill.createJob', opts?.qp, data, opts)
       .catch((e) => {
         throw NetworkExampleBackfillCreateJob.toKnownErr(e)
+      })
+  }
+
+  deleteAllJobDetails(
+    data?: NetworkExampleBackfillDeleteAllJobDetails.InputSchema,
+    opts?: NetworkExampleBackfillDeleteAllJobDetails.CallOptions,
+  ): Promise<NetworkExampleBackfillDeleteAllJobDetails.Response> {
+    return this._client
+      .call(
+        'network.example.backfill.deleteAllJobDetails',
+        opts?.qp,
+        data,
+        opts,
+      )
+      .catch((e) => {
+        throw NetworkExampleBackfillDeleteAllJobDetails.toKnownErr(e)
+      })
+  }
+
+  deleteCaller(
+    data?: NetworkExampleBackfillDeleteCaller.InputSchema,
+    opts?: NetworkExampleBackfillDeleteCaller.CallOptions,
+  ): Promise<NetworkExampleBackfillDeleteCaller.Response> {
+    return this._client
+      .call('network.example.backfill.deleteCaller', opts?.qp, data, opts)
+      .catch((e) => {
+        throw NetworkExampleBackfillDeleteCaller.toKnownErr(e)
+      })
+  }
+
+  deleteJobDetails(
+    data?: NetworkExampleBackfillDeleteJobDetails.InputSchema,
+    opts?: NetworkExampleBackfillDeleteJobDetails.CallOptions,
+  ): Promise<NetworkExampleBackfillDeleteJobDetails.Response> {
+    return this._client
+      .call('network.example.backfill.deleteJobDetails', opts?.qp, data, opts)
+      .catch((e) => {
+        throw NetworkExampleBackfillDeleteJobDetails.toKnownErr(e)
       })
   }
 
@@ -97,6 +168,28 @@ export class NetworkExampleBackfillNS {
       .call('network.example.backfill.getJobStatus', params, undefined, opts)
       .catch((e) => {
         throw NetworkExampleBackfillGetJobStatus.toKnownErr(e)
+      })
+  }
+
+  getPdsSummary(
+    params?: NetworkExampleBackfillGetPdsSummary.QueryParams,
+    opts?: NetworkExampleBackfillGetPdsSummary.CallOptions,
+  ): Promise<NetworkExampleBackfillGetPdsSummary.Response> {
+    return this._client
+      .call('network.example.backfill.getPdsSummary', params, undefined, opts)
+      .catch((e) => {
+        throw NetworkExampleBackfillGetPdsSummary.toKnownErr(e)
+      })
+  }
+
+  listCallers(
+    params?: NetworkExampleBackfillListCallers.QueryParams,
+    opts?: NetworkExampleBackfillListCallers.CallOptions,
+  ): Promise<NetworkExampleBackfillListCallers.Response> {
+    return this._client
+      .call('network.example.backfill.listCallers', params, undefined, opts)
+      .catch((e) => {
+        throw NetworkExampleBackfillListCallers.toKnownErr(e)
       })
   }
 
@@ -130,6 +223,50 @@ export class NetworkExampleBackfillNS {
       .call('network.example.backfill.listRecords', params, undefined, opts)
       .catch((e) => {
         throw NetworkExampleBackfillListRecords.toKnownErr(e)
+      })
+  }
+
+  pauseJob(
+    data?: NetworkExampleBackfillPauseJob.InputSchema,
+    opts?: NetworkExampleBackfillPauseJob.CallOptions,
+  ): Promise<NetworkExampleBackfillPauseJob.Response> {
+    return this._client
+      .call('network.example.backfill.pauseJob', opts?.qp, data, opts)
+      .catch((e) => {
+        throw NetworkExampleBackfillPauseJob.toKnownErr(e)
+      })
+  }
+
+  putCaller(
+    data?: NetworkExampleBackfillPutCaller.InputSchema,
+    opts?: NetworkExampleBackfillPutCaller.CallOptions,
+  ): Promise<NetworkExampleBackfillPutCaller.Response> {
+    return this._client
+      .call('network.example.backfill.putCaller', opts?.qp, data, opts)
+      .catch((e) => {
+        throw NetworkExampleBackfillPutCaller.toKnownErr(e)
+      })
+  }
+
+  resumeJob(
+    data?: NetworkExampleBackfillResumeJob.InputSchema,
+    opts?: NetworkExampleBackfillResumeJob.CallOptions,
+  ): Promise<NetworkExampleBackfillResumeJob.Response> {
+    return this._client
+      .call('network.example.backfill.resumeJob', opts?.qp, data, opts)
+      .catch((e) => {
+        throw NetworkExampleBackfillResumeJob.toKnownErr(e)
+      })
+  }
+
+  retryJob(
+    data?: NetworkExampleBackfillRetryJob.InputSchema,
+    opts?: NetworkExampleBackfillRetryJob.CallOptions,
+  ): Promise<NetworkExampleBackfillRetryJob.Response> {
+    return this._client
+      .call('network.example.backfill.retryJob', opts?.qp, data, opts)
+      .catch((e) => {
+        throw NetworkExampleBackfillRetryJob.toKnownErr(e)
       })
   }
 }

@@ -10,12 +10,23 @@ import {
   createServer as createXrpcServer,
 } from '@atproto/xrpc-server'
 import { schemas } from './lexicons.js'
+import * as NetworkExampleBackfillCancelJob from './types/network/example/backfill/cancelJob.js'
 import * as NetworkExampleBackfillCreateJob from './types/network/example/backfill/createJob.js'
+import * as NetworkExampleBackfillDeleteAllJobDetails from './types/network/example/backfill/deleteAllJobDetails.js'
+import * as NetworkExampleBackfillDeleteCaller from './types/network/example/backfill/deleteCaller.js'
+import * as NetworkExampleBackfillDeleteJobDetails from './types/network/example/backfill/deleteJobDetails.js'
 import * as NetworkExampleBackfillDescribeService from './types/network/example/backfill/describeService.js'
 import * as NetworkExampleBackfillGetJobStatus from './types/network/example/backfill/getJobStatus.js'
+import * as NetworkExampleBackfillGetPdsSummary from './types/network/example/backfill/getPdsSummary.js'
+import * as NetworkExampleBackfillListCallers from './types/network/example/backfill/listCallers.js'
 import * as NetworkExampleBackfillListJobRepos from './types/network/example/backfill/listJobRepos.js'
 import * as NetworkExampleBackfillListJobs from './types/network/example/backfill/listJobs.js'
 import * as NetworkExampleBackfillListRecords from './types/network/example/backfill/listRecords.js'
+import * as NetworkExampleBackfillPauseJob from './types/network/example/backfill/pauseJob.js'
+import * as NetworkExampleBackfillPutCaller from './types/network/example/backfill/putCaller.js'
+import * as NetworkExampleBackfillResumeJob from './types/network/example/backfill/resumeJob.js'
+import * as NetworkExampleBackfillRetryJob from './types/network/example/backfill/retryJob.js'
+import * as NetworkExampleBackfillSubscribeJob from './types/network/example/backfill/subscribeJob.js'
 
 export function createServer(options?: XrpcOptions): Server {
   return new Server(options)
@@ -58,6 +69,18 @@ export class NetworkExampleBackfillNS {
     this._server = server
   }
 
+  cancelJob<A extends Auth = void>(
+    cfg: MethodConfigOrHandler<
+      A,
+      NetworkExampleBackfillCancelJob.QueryParams,
+      NetworkExampleBackfillCancelJob.HandlerInput,
+      NetworkExampleBackfillCancelJob.HandlerOutput
+    >,
+  ) {
+    const nsid = 'network.example.backfill.cancelJob' // @ts-ignore
+    return this._server.xrpc.method(nsid, cfg)
+  }
+
   createJob<A extends Auth = void>(
     cfg: MethodConfigOrHandler<
       A,
@@ -67,6 +90,42 @@ export class NetworkExampleBackfillNS {
     >,
   ) {
     const nsid = 'network.example.backfill.createJob' // @ts-ignore
+    return this._server.xrpc.method(nsid, cfg)
+  }
+
+  deleteAllJobDetails<A extends Auth = void>(
+    cfg: MethodConfigOrHandler<
+      A,
+      NetworkExampleBackfillDeleteAllJobDetails.QueryParams,
+      NetworkExampleBackfillDeleteAllJobDetails.HandlerInput,
+      NetworkExampleBackfillDeleteAllJobDetails.HandlerOutput
+    >,
+  ) {
+    const nsid = 'network.example.backfill.deleteAllJobDetails' // @ts-ignore
+    return this._server.xrpc.method(nsid, cfg)
+  }
+
+  deleteCaller<A extends Auth = void>(
+    cfg: MethodConfigOrHandler<
+      A,
+      NetworkExampleBackfillDeleteCaller.QueryParams,
+      NetworkExampleBackfillDeleteCaller.HandlerInput,
+      NetworkExampleBackfillDeleteCaller.HandlerOutput
+    >,
+  ) {
+    const nsid = 'network.example.backfill.deleteCaller' // @ts-ignore
+    return this._server.xrpc.method(nsid, cfg)
+  }
+
+  deleteJobDetails<A extends Auth = void>(
+    cfg: MethodConfigOrHandler<
+      A,
+      NetworkExampleBackfillDeleteJobDetails.QueryParams,
+      NetworkExampleBackfillDeleteJobDetails.HandlerInput,
+      NetworkExampleBackfillDeleteJobDetails.HandlerOutput
+    >,
+  ) {
+    const nsid = 'network.example.backfill.deleteJobDetails' // @ts-ignore
     return this._server.xrpc.method(nsid, cfg)
   }
 
@@ -91,6 +150,30 @@ export class NetworkExampleBackfillNS {
     >,
   ) {
     const nsid = 'network.example.backfill.getJobStatus' // @ts-ignore
+    return this._server.xrpc.method(nsid, cfg)
+  }
+
+  getPdsSummary<A extends Auth = void>(
+    cfg: MethodConfigOrHandler<
+      A,
+      NetworkExampleBackfillGetPdsSummary.QueryParams,
+      NetworkExampleBackfillGetPdsSummary.HandlerInput,
+      NetworkExampleBackfillGetPdsSummary.HandlerOutput
+    >,
+  ) {
+    const nsid = 'network.example.backfill.getPdsSummary' // @ts-ignore
+    return this._server.xrpc.method(nsid, cfg)
+  }
+
+  listCallers<A extends Auth = void>(
+    cfg: MethodConfigOrHandler<
+      A,
+      NetworkExampleBackfillListCallers.QueryParams,
+      NetworkExampleBackfillListCallers.HandlerInput,
+      NetworkExampleBackfillListCallers.HandlerOutput
+    >,
+  ) {
+    const nsid = 'network.example.backfill.listCallers' // @ts-ignore
     return this._server.xrpc.method(nsid, cfg)
   }
 
@@ -128,5 +211,64 @@ export class NetworkExampleBackfillNS {
   ) {
     const nsid = 'network.example.backfill.listRecords' // @ts-ignore
     return this._server.xrpc.method(nsid, cfg)
+  }
+
+  pauseJob<A extends Auth = void>(
+    cfg: MethodConfigOrHandler<
+      A,
+      NetworkExampleBackfillPauseJob.QueryParams,
+      NetworkExampleBackfillPauseJob.HandlerInput,
+      NetworkExampleBackfillPauseJob.HandlerOutput
+    >,
+  ) {
+    const nsid = 'network.example.backfill.pauseJob' // @ts-ignore
+    return this._server.xrpc.method(nsid, cfg)
+  }
+
+  putCaller<A extends Auth = void>(
+    cfg: MethodConfigOrHandler<
+      A,
+      NetworkExampleBackfillPutCaller.QueryParams,
+      NetworkExampleBackfillPutCaller.HandlerInput,
+      NetworkExampleBackfillPutCaller.HandlerOutput
+    >,
+  ) {
+    const nsid = 'network.example.backfill.putCaller' // @ts-ignore
+    return this._server.xrpc.method(nsid, cfg)
+  }
+
+  resumeJob<A extends Auth = void>(
+    cfg: MethodConfigOrHandler<
+      A,
+      NetworkExampleBackfillResumeJob.QueryParams,
+      NetworkExampleBackfillResumeJob.HandlerInput,
+      NetworkExampleBackfillResumeJob.HandlerOutput
+    >,
+  ) {
+    const nsid = 'network.example.backfill.resumeJob' // @ts-ignore
+    return this._server.xrpc.method(nsid, cfg)
+  }
+
+  retryJob<A extends Auth = void>(
+    cfg: MethodConfigOrHandler<
+      A,
+      NetworkExampleBackfillRetryJob.QueryParams,
+      NetworkExampleBackfillRetryJob.HandlerInput,
+      NetworkExampleBackfillRetryJob.HandlerOutput
+    >,
+  ) {
+    const nsid = 'network.example.backfill.retryJob' // @ts-ignore
+    return this._server.xrpc.method(nsid, cfg)
+  }
+
+  subscribeJob<A extends Auth = void>(
+    cfg: StreamConfigOrHandler<
+      A,
+      NetworkExampleBackfillSubscribeJob.QueryParams,
+      NetworkExampleBackfillSubscribeJob.HandlerOutput
+    >,
+  ) {
+    const nsid = 'network.example.backfill.subscribeJob' // @ts-ignore
+    return this._server.xrpc.streamMethod(nsid, cfg)
   }
 }

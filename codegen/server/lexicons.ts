@@ -10,6 +10,53 @@ import {
 import { type $Typed, is$typed, maybe$typed } from './util.js'
 
 export const schemaDict = {
+  NetworkExampleBackfillCancelJob: {
+    lexicon: 1,
+    id: 'network.example.backfill.cancelJob',
+    defs: {
+      main: {
+        type: 'procedure',
+        description:
+          "Ends a job before its time, whether it is running, pausing or paused. The answer comes at once, with the status 'cancelling'; the job is 'cancelled' when nothing is in flight any more. What was fetched stays. Asking again while it is cancelling gives the job as it is. Requires service auth and the permission 'create'.",
+        input: {
+          encoding: 'application/json',
+          schema: {
+            type: 'object',
+            required: ['job'],
+            properties: {
+              job: {
+                type: 'string',
+                format: 'tid',
+                description: "The job's id.",
+              },
+            },
+          },
+        },
+        output: {
+          encoding: 'application/json',
+          schema: {
+            type: 'ref',
+            ref: 'lex:network.example.backfill.defs#jobView',
+          },
+        },
+        errors: [
+          {
+            name: 'JobNotFound',
+            description:
+              "There is no such job, or it is not the caller's to see; the two are not told apart.",
+          },
+          {
+            name: 'InvalidState',
+            description: 'The job has ended already.',
+          },
+          {
+            name: 'NotPermitted',
+            description: "The caller lacks the permission 'create'.",
+          },
+        ],
+      },
+    },
+  },
   NetworkExampleBackfillCreateJob: {
     lexicon: 1,
     id: 'network.example.backfill.createJob',
@@ -110,6 +157,11 @@ export const schemaDict = {
             name: 'LevelNotOffered',
             description:
               'The service does not offer this level, or not by the requested method.',
+          },
+          {
+            name: 'QuotaExceeded',
+            description:
+              'The caller has as many unfinished jobs as it may have, or names more repos than a job of its may have.',
           },
           {
             name: 'NotPermitted',
@@ -637,6 +689,330 @@ export const schemaDict = {
           },
         },
       },
+      hostView: {
+        type: 'object',
+        description:
+          'A host of a job: what became of its repos, and whether it can be asked now.',
+        required: [
+          'pdsEndpoint',
+          'totalRepos',
+          'completedRepos',
+          'failedRepos',
+          'unavailableRepos',
+          'totalRecords',
+          'state',
+        ],
+        properties: {
+          pdsEndpoint: {
+            type: 'string',
+            format: 'uri',
+            description: "The PDS's origin.",
+          },
+          totalRepos: {
+            type: 'integer',
+            minimum: 0,
+            description: 'Repos of the job on this host.',
+          },
+          completedRepos: {
+            type: 'integer',
+            minimum: 0,
+          },
+          failedRepos: {
+            type: 'integer',
+            minimum: 0,
+          },
+          unavailableRepos: {
+            type: 'integer',
+            minimum: 0,
+          },
+          totalRecords: {
+            type: 'integer',
+            minimum: 0,
+            description: 'Records fetched from it so far.',
+          },
+          state: {
+            type: 'ref',
+            ref: 'lex:network.example.backfill.defs#hostState',
+          },
+          resumesAt: {
+            type: 'string',
+            format: 'datetime',
+            description: "When it will be asked again, if state is not 'ok'.",
+          },
+        },
+      },
+      hostState: {
+        type: 'string',
+        description:
+          "Whether a host can be asked: 'ok', 'cooling' while it wants to be left alone, 'parked' while it has been given up for some time.",
+        maxLength: 64,
+        knownValues: ['ok', 'cooling', 'parked'],
+      },
+      hostAggregate: {
+        type: 'object',
+        description: 'Many hosts in one.',
+        required: [
+          'hosts',
+          'totalRepos',
+          'completedRepos',
+          'failedRepos',
+          'unavailableRepos',
+          'totalRecords',
+        ],
+        properties: {
+          hosts: {
+            type: 'integer',
+            minimum: 0,
+            description: 'How many hosts these are.',
+          },
+          totalRepos: {
+            type: 'integer',
+            minimum: 0,
+          },
+          completedRepos: {
+            type: 'integer',
+            minimum: 0,
+          },
+          failedRepos: {
+            type: 'integer',
+            minimum: 0,
+          },
+          unavailableRepos: {
+            type: 'integer',
+            minimum: 0,
+          },
+          totalRecords: {
+            type: 'integer',
+            minimum: 0,
+          },
+        },
+      },
+      permission: {
+        type: 'string',
+        description:
+          "What a caller may do. 'read': look at its jobs and their records. 'create': start and steer jobs. 'admin': all of it, for the jobs of everybody, and manage callers.",
+        maxLength: 64,
+        knownValues: ['read', 'create', 'admin'],
+      },
+      quotas: {
+        type: 'object',
+        description: "What a caller may use. Left out: the service's default.",
+        properties: {
+          runningJobs: {
+            type: 'integer',
+            minimum: 0,
+            description: 'Jobs that have not ended, at the same time.',
+          },
+          reposPerJob: {
+            type: 'integer',
+            minimum: 0,
+            description: 'Repos of one job, named or discovered.',
+          },
+          requestsPerMinute: {
+            type: 'integer',
+            minimum: 0,
+            description: 'Requests in one minute, to all methods together.',
+          },
+        },
+      },
+      callerView: {
+        type: 'object',
+        description: 'Who may call, and what it may do.',
+        required: ['did', 'permissions', 'quotas', 'jobsOf', 'configured'],
+        properties: {
+          did: {
+            type: 'string',
+            format: 'did',
+          },
+          permissions: {
+            type: 'array',
+            items: {
+              type: 'ref',
+              ref: 'lex:network.example.backfill.defs#grantedPermission',
+            },
+          },
+          quotas: {
+            type: 'ref',
+            ref: 'lex:network.example.backfill.defs#quotas',
+            description:
+              'Those in force, defaults included. Absent in it: no limit.',
+          },
+          jobsOf: {
+            type: 'array',
+            description:
+              'Other callers whose jobs it may read as if they were its own.',
+            items: {
+              type: 'ref',
+              ref: 'lex:network.example.backfill.defs#readableCaller',
+            },
+          },
+          configured: {
+            type: 'boolean',
+            description:
+              "Whether the service's own settings name this caller: then it is known even after deleteCaller.",
+          },
+          createdAt: {
+            type: 'string',
+            format: 'datetime',
+          },
+          updatedAt: {
+            type: 'string',
+            format: 'datetime',
+          },
+        },
+      },
+      grantedPermission: {
+        type: 'object',
+        required: ['name'],
+        properties: {
+          name: {
+            type: 'ref',
+            ref: 'lex:network.example.backfill.defs#permission',
+          },
+        },
+      },
+      readableCaller: {
+        type: 'object',
+        required: ['did'],
+        properties: {
+          did: {
+            type: 'string',
+            format: 'did',
+          },
+        },
+      },
+    },
+  },
+  NetworkExampleBackfillDeleteAllJobDetails: {
+    lexicon: 1,
+    id: 'network.example.backfill.deleteAllJobDetails',
+    defs: {
+      main: {
+        type: 'procedure',
+        description:
+          "Deletes the lists of repos of all jobs of the caller that have ended. The jobs themselves and their counters stay, and so do the records. Requires service auth and the permission 'create'.",
+        output: {
+          encoding: 'application/json',
+          schema: {
+            type: 'object',
+            required: ['jobs', 'deletedRepos'],
+            properties: {
+              jobs: {
+                type: 'integer',
+                minimum: 0,
+                description: 'How many jobs lost their list of repos.',
+              },
+              deletedRepos: {
+                type: 'integer',
+                minimum: 0,
+                description: 'How many repos these lists had.',
+              },
+            },
+          },
+        },
+        errors: [
+          {
+            name: 'NotPermitted',
+            description: "The caller lacks the permission 'create'.",
+          },
+        ],
+      },
+    },
+  },
+  NetworkExampleBackfillDeleteCaller: {
+    lexicon: 1,
+    id: 'network.example.backfill.deleteCaller',
+    defs: {
+      main: {
+        type: 'procedure',
+        description:
+          "Forgets what putCaller said of a caller, which is then treated like any other. Its jobs stay. Requires service auth and the permission 'admin'.",
+        input: {
+          encoding: 'application/json',
+          schema: {
+            type: 'object',
+            required: ['did'],
+            properties: {
+              did: {
+                type: 'string',
+                format: 'did',
+              },
+            },
+          },
+        },
+        output: {
+          encoding: 'application/json',
+          schema: {
+            type: 'object',
+            properties: {},
+          },
+        },
+        errors: [
+          {
+            name: 'CallerNotFound',
+            description: 'putCaller has said nothing of this caller.',
+          },
+          {
+            name: 'NotPermitted',
+            description: "The caller lacks the permission 'admin'.",
+          },
+        ],
+      },
+    },
+  },
+  NetworkExampleBackfillDeleteJobDetails: {
+    lexicon: 1,
+    id: 'network.example.backfill.deleteJobDetails',
+    defs: {
+      main: {
+        type: 'procedure',
+        description:
+          "Deletes the list of repos of a job that has ended. The job itself and its counters stay, and so do the records; what is listed repo by repo is gone for good. Repeating it does no harm. Requires service auth and the permission 'create'.",
+        input: {
+          encoding: 'application/json',
+          schema: {
+            type: 'object',
+            required: ['job'],
+            properties: {
+              job: {
+                type: 'string',
+                format: 'tid',
+                description: "The job's id.",
+              },
+            },
+          },
+        },
+        output: {
+          encoding: 'application/json',
+          schema: {
+            type: 'object',
+            required: ['deletedRepos'],
+            properties: {
+              deletedRepos: {
+                type: 'integer',
+                minimum: 0,
+                description:
+                  'How many repos the list had; 0 if it was deleted before.',
+              },
+            },
+          },
+        },
+        errors: [
+          {
+            name: 'JobNotFound',
+            description:
+              "There is no such job, or it is not the caller's to see; the two are not told apart.",
+          },
+          {
+            name: 'InvalidState',
+            description: 'The job has not ended.',
+          },
+          {
+            name: 'NotPermitted',
+            description: "The caller lacks the permission 'create'.",
+          },
+        ],
+      },
     },
   },
   NetworkExampleBackfillDescribeService: {
@@ -724,7 +1100,8 @@ export const schemaDict = {
       },
       limits: {
         type: 'object',
-        description: 'What one request to createJob may hold.',
+        description:
+          'What one request to createJob may hold, and the quotas of a caller that has none of its own.',
         required: ['maxCollections', 'maxRepos', 'maxInputBytes'],
         properties: {
           maxCollections: {
@@ -741,6 +1118,24 @@ export const schemaDict = {
             type: 'integer',
             minimum: 1,
             description: 'Size of the whole body.',
+          },
+          runningJobs: {
+            type: 'integer',
+            minimum: 0,
+            description:
+              'Jobs of one caller that have not ended, at the same time. Absent: no limit.',
+          },
+          reposPerJob: {
+            type: 'integer',
+            minimum: 0,
+            description:
+              'Repos of one job, named or discovered. Absent: no limit.',
+          },
+          requestsPerMinute: {
+            type: 'integer',
+            minimum: 0,
+            description:
+              'Requests of one caller in a minute. Absent: no limit.',
           },
         },
       },
@@ -811,6 +1206,119 @@ export const schemaDict = {
           {
             name: 'NotPermitted',
             description: "The caller lacks the permission 'read'.",
+          },
+        ],
+      },
+    },
+  },
+  NetworkExampleBackfillGetPdsSummary: {
+    lexicon: 1,
+    id: 'network.example.backfill.getPdsSummary',
+    defs: {
+      main: {
+        type: 'query',
+        description:
+          "Lists all hosts of a job by how many of its repos they have, most first. Repos whose host is not known yet are not counted. Requires service auth and the permission 'read'.",
+        parameters: {
+          type: 'params',
+          required: ['job'],
+          properties: {
+            job: {
+              type: 'string',
+              format: 'tid',
+              description: "The job's id.",
+            },
+          },
+        },
+        output: {
+          encoding: 'application/json',
+          schema: {
+            type: 'object',
+            required: ['pdsEndpoints'],
+            properties: {
+              pdsEndpoints: {
+                type: 'array',
+                maxLength: 10000,
+                items: {
+                  type: 'ref',
+                  ref: 'lex:network.example.backfill.defs#hostView',
+                },
+              },
+              others: {
+                type: 'ref',
+                ref: 'lex:network.example.backfill.defs#hostAggregate',
+                description:
+                  'The hosts beyond the first 10,000. Absent: there are none.',
+              },
+            },
+          },
+        },
+        errors: [
+          {
+            name: 'JobNotFound',
+            description:
+              "There is no such job, or it is not the caller's to see; the two are not told apart.",
+          },
+          {
+            name: 'DetailsDeleted',
+            description: "The job's list of repos has been deleted.",
+          },
+          {
+            name: 'NotPermitted',
+            description: "The caller lacks the permission 'read'.",
+          },
+        ],
+      },
+    },
+  },
+  NetworkExampleBackfillListCallers: {
+    lexicon: 1,
+    id: 'network.example.backfill.listCallers',
+    defs: {
+      main: {
+        type: 'query',
+        description:
+          "Lists the callers that putCaller or the service's settings name, by DID. Requires service auth and the permission 'admin'.",
+        parameters: {
+          type: 'params',
+          properties: {
+            limit: {
+              type: 'integer',
+              minimum: 1,
+              maximum: 100,
+              default: 50,
+            },
+            cursor: {
+              type: 'string',
+              maxLength: 2048,
+            },
+          },
+        },
+        output: {
+          encoding: 'application/json',
+          schema: {
+            type: 'object',
+            required: ['callers'],
+            properties: {
+              cursor: {
+                type: 'string',
+                maxLength: 2048,
+                description: 'Absent at the end of the list.',
+              },
+              callers: {
+                type: 'array',
+                items: {
+                  type: 'ref',
+                  ref: 'lex:network.example.backfill.defs#callerView',
+                },
+              },
+            },
+          },
+        },
+        errors: [
+          {
+            name: 'NotPermitted',
+            description: "The caller lacks the permission 'admin'.",
           },
         ],
       },
@@ -921,6 +1429,11 @@ export const schemaDict = {
         parameters: {
           type: 'params',
           properties: {
+            caller: {
+              type: 'string',
+              format: 'did',
+              description: 'Only jobs of this caller.',
+            },
             status: {
               type: 'string',
               description: 'Only jobs with this status.',
@@ -1064,6 +1577,662 @@ export const schemaDict = {
       },
     },
   },
+  NetworkExampleBackfillPauseJob: {
+    lexicon: 1,
+    id: 'network.example.backfill.pauseJob',
+    defs: {
+      main: {
+        type: 'procedure',
+        description:
+          "Pauses a running job: no more work is taken up, and what is in flight ends at its next page. The answer comes at once, with the status 'pausing'; the job is 'paused' when nothing is in flight any more. Nothing that was fetched is lost. Asking again while it is pausing gives the job as it is. Requires service auth and the permission 'create'.",
+        input: {
+          encoding: 'application/json',
+          schema: {
+            type: 'object',
+            required: ['job'],
+            properties: {
+              job: {
+                type: 'string',
+                format: 'tid',
+                description: "The job's id.",
+              },
+            },
+          },
+        },
+        output: {
+          encoding: 'application/json',
+          schema: {
+            type: 'ref',
+            ref: 'lex:network.example.backfill.defs#jobView',
+          },
+        },
+        errors: [
+          {
+            name: 'JobNotFound',
+            description:
+              "There is no such job, or it is not the caller's to see; the two are not told apart.",
+          },
+          {
+            name: 'InvalidState',
+            description: 'The job is not running.',
+          },
+          {
+            name: 'NotPermitted',
+            description: "The caller lacks the permission 'create'.",
+          },
+        ],
+      },
+    },
+  },
+  NetworkExampleBackfillPutCaller: {
+    lexicon: 1,
+    id: 'network.example.backfill.putCaller',
+    defs: {
+      main: {
+        type: 'procedure',
+        description:
+          "Lets a service call, or changes what it may do: what the request leaves out gets its default. A caller that the settings name as admin stays one. Requires service auth and the permission 'admin'.",
+        input: {
+          encoding: 'application/json',
+          schema: {
+            type: 'object',
+            required: ['did', 'permissions'],
+            properties: {
+              did: {
+                type: 'string',
+                format: 'did',
+              },
+              permissions: {
+                type: 'array',
+                description:
+                  "An empty list bars the caller, even where the service is open to everybody. 'admin' includes 'create' and 'read', 'create' does not include 'read'.",
+                maxLength: 10,
+                items: {
+                  type: 'ref',
+                  ref: 'lex:network.example.backfill.defs#permission',
+                },
+              },
+              quotas: {
+                type: 'ref',
+                ref: 'lex:network.example.backfill.defs#quotas',
+              },
+              jobsOf: {
+                type: 'array',
+                description:
+                  'Other callers whose jobs it may read as if they were its own.',
+                maxLength: 1000,
+                items: {
+                  type: 'string',
+                  format: 'did',
+                },
+              },
+            },
+          },
+        },
+        output: {
+          encoding: 'application/json',
+          schema: {
+            type: 'ref',
+            ref: 'lex:network.example.backfill.defs#callerView',
+          },
+        },
+        errors: [
+          {
+            name: 'InvalidPermission',
+            description: 'A permission is not one of those this service knows.',
+          },
+          {
+            name: 'NotPermitted',
+            description: "The caller lacks the permission 'admin'.",
+          },
+        ],
+      },
+    },
+  },
+  NetworkExampleBackfillResumeJob: {
+    lexicon: 1,
+    id: 'network.example.backfill.resumeJob',
+    defs: {
+      main: {
+        type: 'procedure',
+        description:
+          "Lets a paused job go on where it stopped: each repo from its last stored page. Requires service auth and the permission 'create'.",
+        input: {
+          encoding: 'application/json',
+          schema: {
+            type: 'object',
+            required: ['job'],
+            properties: {
+              job: {
+                type: 'string',
+                format: 'tid',
+                description: "The job's id.",
+              },
+            },
+          },
+        },
+        output: {
+          encoding: 'application/json',
+          schema: {
+            type: 'ref',
+            ref: 'lex:network.example.backfill.defs#jobView',
+          },
+        },
+        errors: [
+          {
+            name: 'JobNotFound',
+            description:
+              "There is no such job, or it is not the caller's to see; the two are not told apart.",
+          },
+          {
+            name: 'InvalidState',
+            description: 'The job is not paused.',
+          },
+          {
+            name: 'NotPermitted',
+            description: "The caller lacks the permission 'create'.",
+          },
+        ],
+      },
+    },
+  },
+  NetworkExampleBackfillRetryJob: {
+    lexicon: 1,
+    id: 'network.example.backfill.retryJob',
+    defs: {
+      main: {
+        type: 'procedure',
+        description:
+          "Takes up what failed in a job that has ended: its failed repos of all retryable classes, or of the named ones, and a discovery that could not be finished. The job is running again afterwards. Requires service auth and the permission 'create'.",
+        input: {
+          encoding: 'application/json',
+          schema: {
+            type: 'object',
+            required: ['job'],
+            properties: {
+              job: {
+                type: 'string',
+                format: 'tid',
+                description: "The job's id.",
+              },
+              classes: {
+                type: 'array',
+                description:
+                  'Only repos that failed in one of these ways, retryable or not. Left out: all retryable ones.',
+                minLength: 1,
+                maxLength: 100,
+                items: {
+                  type: 'ref',
+                  ref: 'lex:network.example.backfill.defs#failureClass',
+                },
+              },
+            },
+          },
+        },
+        output: {
+          encoding: 'application/json',
+          schema: {
+            type: 'ref',
+            ref: 'lex:network.example.backfill.defs#jobView',
+          },
+        },
+        errors: [
+          {
+            name: 'JobNotFound',
+            description:
+              "There is no such job, or it is not the caller's to see; the two are not told apart.",
+          },
+          {
+            name: 'InvalidState',
+            description:
+              'The job has not ended, was cancelled, or has nothing to try again.',
+          },
+          {
+            name: 'DetailsDeleted',
+            description: "The job's list of repos has been deleted.",
+          },
+          {
+            name: 'QuotaExceeded',
+            description:
+              'The caller has as many unfinished jobs as it may have.',
+          },
+          {
+            name: 'NotPermitted',
+            description: "The caller lacks the permission 'create'.",
+          },
+        ],
+      },
+    },
+  },
+  NetworkExampleBackfillSubscribeJob: {
+    lexicon: 1,
+    id: 'network.example.backfill.subscribeJob',
+    defs: {
+      main: {
+        type: 'subscription',
+        description:
+          "Follows a job as it goes, and ends by itself when the job has ended. Without a cursor it begins with the whole job; with one, everything that changed since is told again, each repo in its latest state. Requires service auth and the permission 'read'; a refusal comes as an error frame.",
+        parameters: {
+          type: 'params',
+          required: ['job'],
+          properties: {
+            job: {
+              type: 'string',
+              format: 'tid',
+              description: "The job's id.",
+            },
+            cursor: {
+              type: 'integer',
+              minimum: 0,
+              description:
+                'The seq of the last message seen; 0 for all from the beginning.',
+            },
+          },
+        },
+        message: {
+          schema: {
+            type: 'union',
+            refs: [
+              'lex:network.example.backfill.subscribeJob#jobSnapshot',
+              'lex:network.example.backfill.subscribeJob#repoDiscovered',
+              'lex:network.example.backfill.subscribeJob#repoResolved',
+              'lex:network.example.backfill.subscribeJob#repoFetched',
+              'lex:network.example.backfill.subscribeJob#repoFailed',
+              'lex:network.example.backfill.subscribeJob#repoUnavailable',
+              'lex:network.example.backfill.subscribeJob#jobCounters',
+              'lex:network.example.backfill.subscribeJob#jobStageChanged',
+              'lex:network.example.backfill.subscribeJob#jobCompleted',
+              'lex:network.example.backfill.subscribeJob#info',
+            ],
+          },
+        },
+        errors: [
+          {
+            name: 'JobNotFound',
+            description:
+              "There is no such job, or it is not the caller's to see; the two are not told apart.",
+          },
+          {
+            name: 'FutureCursor',
+            description: 'The cursor is ahead of the job.',
+          },
+          {
+            name: 'ConsumerTooSlow',
+            description:
+              'The messages were not taken in time. Come back with the cursor of the last one seen.',
+          },
+          {
+            name: 'NotPermitted',
+            description: "The caller lacks the permission 'read'.",
+          },
+        ],
+      },
+      jobSnapshot: {
+        type: 'object',
+        description: 'The whole job as it is now.',
+        required: ['seq', 'job', 'time', 'view'],
+        properties: {
+          seq: {
+            type: 'integer',
+            minimum: 0,
+            description: 'Increases within the job; what cursor takes.',
+          },
+          job: {
+            type: 'string',
+            format: 'tid',
+          },
+          time: {
+            type: 'string',
+            format: 'datetime',
+          },
+          view: {
+            type: 'ref',
+            ref: 'lex:network.example.backfill.defs#jobView',
+          },
+        },
+      },
+      repoDiscovered: {
+        type: 'object',
+        description: 'A repo belongs to the job; its host is not known yet.',
+        required: ['seq', 'job', 'time', 'did'],
+        properties: {
+          seq: {
+            type: 'integer',
+            minimum: 0,
+            description: 'Increases within the job; what cursor takes.',
+          },
+          job: {
+            type: 'string',
+            format: 'tid',
+          },
+          time: {
+            type: 'string',
+            format: 'datetime',
+          },
+          did: {
+            type: 'string',
+            format: 'did',
+          },
+        },
+      },
+      repoResolved: {
+        type: 'object',
+        description:
+          "A repo's host is known; its records are being waited for.",
+        required: ['seq', 'job', 'time', 'did', 'pdsEndpoint'],
+        properties: {
+          seq: {
+            type: 'integer',
+            minimum: 0,
+            description: 'Increases within the job; what cursor takes.',
+          },
+          job: {
+            type: 'string',
+            format: 'tid',
+          },
+          time: {
+            type: 'string',
+            format: 'datetime',
+          },
+          did: {
+            type: 'string',
+            format: 'did',
+          },
+          pdsEndpoint: {
+            type: 'string',
+            format: 'uri',
+            description: "The PDS's origin.",
+          },
+        },
+      },
+      repoFetched: {
+        type: 'object',
+        description: 'A repo is completed: its whole record set is stored.',
+        required: [
+          'seq',
+          'job',
+          'time',
+          'did',
+          'pdsEndpoint',
+          'recordsFetched',
+          'level',
+        ],
+        properties: {
+          seq: {
+            type: 'integer',
+            minimum: 0,
+            description: 'Increases within the job; what cursor takes.',
+          },
+          job: {
+            type: 'string',
+            format: 'tid',
+          },
+          time: {
+            type: 'string',
+            format: 'datetime',
+          },
+          did: {
+            type: 'string',
+            format: 'did',
+          },
+          pdsEndpoint: {
+            type: 'string',
+            format: 'uri',
+            description: "The PDS's origin.",
+          },
+          recordsFetched: {
+            type: 'integer',
+            minimum: 0,
+          },
+          rev: {
+            type: 'string',
+            format: 'tid',
+            description:
+              'The revision of the repo that this is the record set of. Absent if the method gives none.',
+          },
+          level: {
+            type: 'ref',
+            ref: 'lex:network.example.backfill.defs#level',
+          },
+        },
+      },
+      repoFailed: {
+        type: 'object',
+        description: 'A repo has been given up.',
+        required: [
+          'seq',
+          'job',
+          'time',
+          'did',
+          'class',
+          'message',
+          'retryable',
+        ],
+        properties: {
+          seq: {
+            type: 'integer',
+            minimum: 0,
+            description: 'Increases within the job; what cursor takes.',
+          },
+          job: {
+            type: 'string',
+            format: 'tid',
+          },
+          time: {
+            type: 'string',
+            format: 'datetime',
+          },
+          did: {
+            type: 'string',
+            format: 'did',
+          },
+          class: {
+            type: 'ref',
+            ref: 'lex:network.example.backfill.defs#failureClass',
+          },
+          message: {
+            type: 'string',
+            maxLength: 2000,
+            description: 'For people to read.',
+          },
+          retryable: {
+            type: 'boolean',
+            description: 'Whether trying again may help.',
+          },
+        },
+      },
+      repoUnavailable: {
+        type: 'object',
+        description: "An account's records are not to be had.",
+        required: ['seq', 'job', 'time', 'did', 'reason'],
+        properties: {
+          seq: {
+            type: 'integer',
+            minimum: 0,
+            description: 'Increases within the job; what cursor takes.',
+          },
+          job: {
+            type: 'string',
+            format: 'tid',
+          },
+          time: {
+            type: 'string',
+            format: 'datetime',
+          },
+          did: {
+            type: 'string',
+            format: 'did',
+          },
+          reason: {
+            type: 'ref',
+            ref: 'lex:network.example.backfill.defs#unavailableReason',
+          },
+        },
+      },
+      jobCounters: {
+        type: 'object',
+        description: 'How far the job has come; at most once a second.',
+        required: [
+          'seq',
+          'job',
+          'time',
+          'status',
+          'stage',
+          'discoveryComplete',
+          'totalRepos',
+          'resolvedRepos',
+          'processedRepos',
+          'completedRepos',
+          'unavailableRepos',
+          'failedRepos',
+          'totalRecords',
+        ],
+        properties: {
+          seq: {
+            type: 'integer',
+            minimum: 0,
+            description: 'Increases within the job; what cursor takes.',
+          },
+          job: {
+            type: 'string',
+            format: 'tid',
+          },
+          time: {
+            type: 'string',
+            format: 'datetime',
+          },
+          status: {
+            type: 'ref',
+            ref: 'lex:network.example.backfill.defs#jobStatus',
+          },
+          stage: {
+            type: 'ref',
+            ref: 'lex:network.example.backfill.defs#jobStage',
+          },
+          discoveryComplete: {
+            type: 'boolean',
+            description: 'Whether every repo of the job is known.',
+          },
+          totalRepos: {
+            type: 'integer',
+            minimum: 0,
+            description: 'Repos known so far.',
+          },
+          resolvedRepos: {
+            type: 'integer',
+            minimum: 0,
+            description: 'Repos whose PDS has been found.',
+          },
+          processedRepos: {
+            type: 'integer',
+            minimum: 0,
+            description:
+              'Repos with an outcome: completedRepos + unavailableRepos + failedRepos.',
+          },
+          completedRepos: {
+            type: 'integer',
+            minimum: 0,
+            description: 'Repos whose whole record set is stored.',
+          },
+          unavailableRepos: {
+            type: 'integer',
+            minimum: 0,
+            description:
+              'Repos whose account is deactivated, taken down, suspended or gone.',
+          },
+          failedRepos: {
+            type: 'integer',
+            minimum: 0,
+            description: 'Repos given up, for the reasons in failures.',
+          },
+          totalRecords: {
+            type: 'integer',
+            minimum: 0,
+            description: 'Records fetched so far, in all repos.',
+          },
+          failures: {
+            type: 'array',
+            description: 'The failed repos by class.',
+            items: {
+              type: 'ref',
+              ref: 'lex:network.example.backfill.defs#failureCount',
+            },
+          },
+        },
+      },
+      jobStageChanged: {
+        type: 'object',
+        description: 'The job has reached another part of its work.',
+        required: ['seq', 'job', 'time', 'stage'],
+        properties: {
+          seq: {
+            type: 'integer',
+            minimum: 0,
+            description: 'Increases within the job; what cursor takes.',
+          },
+          job: {
+            type: 'string',
+            format: 'tid',
+          },
+          time: {
+            type: 'string',
+            format: 'datetime',
+          },
+          stage: {
+            type: 'ref',
+            ref: 'lex:network.example.backfill.defs#jobStage',
+          },
+        },
+      },
+      jobCompleted: {
+        type: 'object',
+        description:
+          'The job has ended, in the way that status says. The last message.',
+        required: ['seq', 'job', 'time', 'status'],
+        properties: {
+          seq: {
+            type: 'integer',
+            minimum: 0,
+            description: 'Increases within the job; what cursor takes.',
+          },
+          job: {
+            type: 'string',
+            format: 'tid',
+          },
+          time: {
+            type: 'string',
+            format: 'datetime',
+          },
+          status: {
+            type: 'ref',
+            ref: 'lex:network.example.backfill.defs#jobStatus',
+          },
+          error: {
+            type: 'string',
+            maxLength: 4000,
+            description: 'Why the job failed, for people to read.',
+          },
+        },
+      },
+      info: {
+        type: 'object',
+        description: 'Something about the stream itself.',
+        required: ['name'],
+        properties: {
+          name: {
+            type: 'string',
+            maxLength: 64,
+            description:
+              "'OutdatedCursor': what changed since the cursor is not known any more, repo by repo; the whole job follows.",
+          },
+          message: {
+            type: 'string',
+            maxLength: 2000,
+          },
+        },
+      },
+    },
+  },
 } as const satisfies Record<string, LexiconDoc>
 export const schemas = Object.values(schemaDict) satisfies LexiconDoc[]
 export const lexicons: Lexicons = new Lexicons(schemas)
@@ -1097,12 +2266,25 @@ export function validate(
 }
 
 export const ids = {
+  NetworkExampleBackfillCancelJob: 'network.example.backfill.cancelJob',
   NetworkExampleBackfillCreateJob: 'network.example.backfill.createJob',
   NetworkExampleBackfillDefs: 'network.example.backfill.defs',
+  NetworkExampleBackfillDeleteAllJobDetails:
+    'network.example.backfill.deleteAllJobDetails',
+  NetworkExampleBackfillDeleteCaller: 'network.example.backfill.deleteCaller',
+  NetworkExampleBackfillDeleteJobDetails:
+    'network.example.backfill.deleteJobDetails',
   NetworkExampleBackfillDescribeService:
     'network.example.backfill.describeService',
   NetworkExampleBackfillGetJobStatus: 'network.example.backfill.getJobStatus',
+  NetworkExampleBackfillGetPdsSummary: 'network.example.backfill.getPdsSummary',
+  NetworkExampleBackfillListCallers: 'network.example.backfill.listCallers',
   NetworkExampleBackfillListJobRepos: 'network.example.backfill.listJobRepos',
   NetworkExampleBackfillListJobs: 'network.example.backfill.listJobs',
   NetworkExampleBackfillListRecords: 'network.example.backfill.listRecords',
+  NetworkExampleBackfillPauseJob: 'network.example.backfill.pauseJob',
+  NetworkExampleBackfillPutCaller: 'network.example.backfill.putCaller',
+  NetworkExampleBackfillResumeJob: 'network.example.backfill.resumeJob',
+  NetworkExampleBackfillRetryJob: 'network.example.backfill.retryJob',
+  NetworkExampleBackfillSubscribeJob: 'network.example.backfill.subscribeJob',
 } as const

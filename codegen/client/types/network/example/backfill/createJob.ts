@@ -82,6 +82,12 @@ export class LevelNotOfferedError extends XRPCError {
   }
 }
 
+export class QuotaExceededError extends XRPCError {
+  constructor(src: XRPCError) {
+    super(src.status, src.error, src.message, src.headers, { cause: src })
+  }
+}
+
 export class NotPermittedError extends XRPCError {
   constructor(src: XRPCError) {
     super(src.status, src.error, src.message, src.headers, { cause: src })
@@ -103,6 +109,7 @@ export function toKnownErr(e: any) {
       return new ClientTokenConflictError(e)
     if (e.error === 'MethodNotOffered') return new MethodNotOfferedError(e)
     if (e.error === 'LevelNotOffered') return new LevelNotOfferedError(e)
+    if (e.error === 'QuotaExceeded') return new QuotaExceededError(e)
     if (e.error === 'NotPermitted') return new NotPermittedError(e)
     if (e.error === 'DirectoryUnavailable')
       return new DirectoryUnavailableError(e)

@@ -313,3 +313,133 @@ export function isRecordView<V>(v: V) {
 export function validateRecordView<V>(v: V) {
   return validate<RecordView & V>(v, id, hashRecordView)
 }
+
+/** A host of a job: what became of its repos, and whether it can be asked now. */
+export interface HostView {
+  $type?: 'network.example.backfill.defs#hostView'
+  /** The PDS's origin. */
+  pdsEndpoint: string
+  /** Repos of the job on this host. */
+  totalRepos: number
+  completedRepos: number
+  failedRepos: number
+  unavailableRepos: number
+  /** Records fetched from it so far. */
+  totalRecords: number
+  state: HostState
+  /** When it will be asked again, if state is not 'ok'. */
+  resumesAt?: string
+}
+
+const hashHostView = 'hostView'
+
+export function isHostView<V>(v: V) {
+  return is$typed(v, id, hashHostView)
+}
+
+export function validateHostView<V>(v: V) {
+  return validate<HostView & V>(v, id, hashHostView)
+}
+
+/** Whether a host can be asked: 'ok', 'cooling' while it wants to be left alone, 'parked' while it has been given up for some time. */
+export type HostState = 'ok' | 'cooling' | 'parked' | (string & {})
+
+/** Many hosts in one. */
+export interface HostAggregate {
+  $type?: 'network.example.backfill.defs#hostAggregate'
+  /** How many hosts these are. */
+  hosts: number
+  totalRepos: number
+  completedRepos: number
+  failedRepos: number
+  unavailableRepos: number
+  totalRecords: number
+}
+
+const hashHostAggregate = 'hostAggregate'
+
+export function isHostAggregate<V>(v: V) {
+  return is$typed(v, id, hashHostAggregate)
+}
+
+export function validateHostAggregate<V>(v: V) {
+  return validate<HostAggregate & V>(v, id, hashHostAggregate)
+}
+
+/** What a caller may do. 'read': look at its jobs and their records. 'create': start and steer jobs. 'admin': all of it, for the jobs of everybody, and manage callers. */
+export type Permission = 'read' | 'create' | 'admin' | (string & {})
+
+/** What a caller may use. Left out: the service's default. */
+export interface Quotas {
+  $type?: 'network.example.backfill.defs#quotas'
+  /** Jobs that have not ended, at the same time. */
+  runningJobs?: number
+  /** Repos of one job, named or discovered. */
+  reposPerJob?: number
+  /** Requests in one minute, to all methods together. */
+  requestsPerMinute?: number
+}
+
+const hashQuotas = 'quotas'
+
+export function isQuotas<V>(v: V) {
+  return is$typed(v, id, hashQuotas)
+}
+
+export function validateQuotas<V>(v: V) {
+  return validate<Quotas & V>(v, id, hashQuotas)
+}
+
+/** Who may call, and what it may do. */
+export interface CallerView {
+  $type?: 'network.example.backfill.defs#callerView'
+  did: string
+  permissions: GrantedPermission[]
+  quotas: Quotas
+  /** Other callers whose jobs it may read as if they were its own. */
+  jobsOf: ReadableCaller[]
+  /** Whether the service's own settings name this caller: then it is known even after deleteCaller. */
+  configured: boolean
+  createdAt?: string
+  updatedAt?: string
+}
+
+const hashCallerView = 'callerView'
+
+export function isCallerView<V>(v: V) {
+  return is$typed(v, id, hashCallerView)
+}
+
+export function validateCallerView<V>(v: V) {
+  return validate<CallerView & V>(v, id, hashCallerView)
+}
+
+export interface GrantedPermission {
+  $type?: 'network.example.backfill.defs#grantedPermission'
+  name: Permission
+}
+
+const hashGrantedPermission = 'grantedPermission'
+
+export function isGrantedPermission<V>(v: V) {
+  return is$typed(v, id, hashGrantedPermission)
+}
+
+export function validateGrantedPermission<V>(v: V) {
+  return validate<GrantedPermission & V>(v, id, hashGrantedPermission)
+}
+
+export interface ReadableCaller {
+  $type?: 'network.example.backfill.defs#readableCaller'
+  did: string
+}
+
+const hashReadableCaller = 'readableCaller'
+
+export function isReadableCaller<V>(v: V) {
+  return is$typed(v, id, hashReadableCaller)
+}
+
+export function validateReadableCaller<V>(v: V) {
+  return validate<ReadableCaller & V>(v, id, hashReadableCaller)
+}

@@ -53,6 +53,7 @@ export interface HandlerError {
     | 'ClientTokenConflict'
     | 'MethodNotOffered'
     | 'LevelNotOffered'
+    | 'QuotaExceeded'
     | 'NotPermitted'
     | 'DirectoryUnavailable'
 }

@@ -65,7 +65,7 @@ export function validateRelay<V>(v: V) {
   return validate<Relay & V>(v, id, hashRelay)
 }
 
-/** What one request to createJob may hold. */
+/** What one request to createJob may hold, and the quotas of a caller that has none of its own. */
 export interface Limits {
   $type?: 'network.example.backfill.describeService#limits'
   /** Entries of collections. */
@@ -74,6 +74,12 @@ export interface Limits {
   maxRepos: number
   /** Size of the whole body. */
   maxInputBytes: number
+  /** Jobs of one caller that have not ended, at the same time. Absent: no limit. */
+  runningJobs?: number
+  /** Repos of one job, named or discovered. Absent: no limit. */
+  reposPerJob?: number
+  /** Requests of one caller in a minute. Absent: no limit. */
+  requestsPerMinute?: number
 }
 
 const hashLimits = 'limits'

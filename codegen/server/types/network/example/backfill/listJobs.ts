@@ -16,6 +16,8 @@ const is$typed = _is$typed,
 const id = 'network.example.backfill.listJobs'
 
 export type QueryParams = {
+  /** Only jobs of this caller. */
+  caller?: string
   /** Only jobs with this status. */
   status?:
     | 'running'

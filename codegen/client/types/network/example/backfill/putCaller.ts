@@ -1,0 +1,64 @@
+/**
+ * GENERATED CODE - DO NOT MODIFY
+ */
+import { type HeadersMap, XRPCError } from '@atproto/xrpc'
+import { type ValidationResult, BlobRef } from '@atproto/lexicon'
+import { CID } from 'multiformats/cid'
+import { validate as _validate } from '../../../../lexicons.js'
+import {
+  type $Typed,
+  is$typed as _is$typed,
+  type OmitKey,
+} from '../../../../util.js'
+import type * as NetworkExampleBackfillDefs from './defs.js'
+
+const is$typed = _is$typed,
+  validate = _validate
+const id = 'network.example.backfill.putCaller'
+
+export type QueryParams = {}
+
+export interface InputSchema {
+  did: string
+  /** An empty list bars the caller, even where the service is open to everybody. 'admin' includes 'create' and 'read', 'create' does not include 'read'. */
+  permissions: NetworkExampleBackfillDefs.Permission[]
+  quotas?: NetworkExampleBackfillDefs.Quotas
+  /** Other callers whose jobs it may read as if they were its own. */
+  jobsOf?: string[]
+}
+
+export type OutputSchema = NetworkExampleBackfillDefs.CallerView
+
+export interface CallOptions {
+  signal?: AbortSignal
+  headers?: HeadersMap
+  qp?: QueryParams
+  encoding?: 'application/json'
+}
+
+export interface Response {
+  success: boolean
+  headers: HeadersMap
+  data: OutputSchema
+}
+
+export class InvalidPermissionError extends XRPCError {
+  constructor(src: XRPCError) {
+    super(src.status, src.error, src.message, src.headers, { cause: src })
+  }
+}
+
+export class NotPermittedError extends XRPCError {
+  constructor(src: XRPCError) {
+    super(src.status, src.error, src.message, src.headers, { cause: src })
+  }
+}
+
+export function toKnownErr(e: any) {
+  if (e instanceof XRPCError) {
+    if (e.error === 'InvalidPermission') return new InvalidPermissionError(e)
+    if (e.error === 'NotPermitted') return new NotPermittedError(e)
+  }
+
+  return e
+}

@@ -1,0 +1,46 @@
+/**
+ * GENERATED CODE - DO NOT MODIFY
+ */
+import { type ValidationResult, BlobRef } from '@atproto/lexicon'
+import { CID } from 'multiformats/cid'
+import { validate as _validate } from '../../../../lexicons.js'
+import {
+  type $Typed,
+  is$typed as _is$typed,
+  type OmitKey,
+} from '../../../../util.js'
+
+const is$typed = _is$typed,
+  validate = _validate
+const id = 'network.example.backfill.deleteJobDetails'
+
+export type QueryParams = {}
+
+export interface InputSchema {
+  /** The job's id. */
+  job: string
+}
+
+export interface OutputSchema {
+  /** How many repos the list had; 0 if it was deleted before. */
+  deletedRepos: number
+}
+
+export interface HandlerInput {
+  encoding: 'application/json'
+  body: InputSchema
+}
+
+export interface HandlerSuccess {
+  encoding: 'application/json'
+  body: OutputSchema
+  headers?: { [key: string]: string }
+}
+
+export interface HandlerError {
+  status: number
+  message?: string
+  error?: 'JobNotFound' | 'InvalidState' | 'NotPermitted'
+}
+
+export type HandlerOutput = HandlerError | HandlerSuccess

@@ -1,0 +1,51 @@
+/**
+ * GENERATED CODE - DO NOT MODIFY
+ */
+import { type ValidationResult, BlobRef } from '@atproto/lexicon'
+import { CID } from 'multiformats/cid'
+import { validate as _validate } from '../../../../lexicons.js'
+import {
+  type $Typed,
+  is$typed as _is$typed,
+  type OmitKey,
+} from '../../../../util.js'
+import type * as NetworkExampleBackfillDefs from './defs.js'
+
+const is$typed = _is$typed,
+  validate = _validate
+const id = 'network.example.backfill.retryJob'
+
+export type QueryParams = {}
+
+export interface InputSchema {
+  /** The job's id. */
+  job: string
+  /** Only repos that failed in one of these ways, retryable or not. Left out: all retryable ones. */
+  classes?: NetworkExampleBackfillDefs.FailureClass[]
+}
+
+export type OutputSchema = NetworkExampleBackfillDefs.JobView
+
+export interface HandlerInput {
+  encoding: 'application/json'
+  body: InputSchema
+}
+
+export interface HandlerSuccess {
+  encoding: 'application/json'
+  body: OutputSchema
+  headers?: { [key: string]: string }
+}
+
+export interface HandlerError {
+  status: number
+  message?: string
+  error?:
+    | 'JobNotFound'
+    | 'InvalidState'
+    | 'DetailsDeleted'
+    | 'QuotaExceeded'
+    | 'NotPermitted'
+}
+
+export type HandlerOutput = HandlerError | HandlerSuccess
