@@ -82,6 +82,7 @@ async function prepareSteps(
       collections: [COLLECTION],
       method: 'list-records',
       level: 'content',
+      repoLimit: null,
       createdAt: new Date(),
       from: { repos: rows.map((_, index) => didOf(index)) },
     }),

@@ -66,6 +66,11 @@ export class ConfigReader {
     return this.#refuse(name, text, `a whole number from ${min} to ${max}`, fallback)
   }
 
+  /** A whole number that bounds something; 0 stands for no limit, which is null. */
+  limit(name: string, fallback: number, max: number): number | null {
+    return this.integer(name, fallback, 0, max) || null
+  }
+
   flag(name: string, fallback: boolean): boolean {
     const text = this.text(name, String(fallback)).toLowerCase()
     if (['true', '1', 'yes'].includes(text)) return true

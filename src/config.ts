@@ -37,11 +37,21 @@ export interface Config {
     readonly hosts: number
     /** Repos that may wait before discovery pauses. */
     readonly queuedRepos: number
+    /** Days for which the list of a finished job's repos is kept; 0 for ever. */
+    readonly detailsRetentionDays: number
   }
   readonly access: {
     readonly mode: 'open' | 'allowlist'
     readonly admins: readonly string[]
     readonly allowed: readonly string[]
+  }
+  /** What a caller may use that has no quotas of its own; null is no limit. */
+  readonly quotas: {
+    /** Jobs that have not ended, at the same time. */
+    readonly runningJobs: number | null
+    /** Repos of one job, named or discovered. */
+    readonly reposPerJob: number | null
+    readonly requestsPerMinute: number | null
   }
   readonly logLevel: LogLevel
 }
@@ -88,11 +98,17 @@ export function readConfig(env: Environment): Config {
     engine: {
       hosts: read.integer('ENGINE_HOSTS', 64, 1, 1_000),
       queuedRepos: read.integer('ENGINE_QUEUED_REPOS', 50_000, 100, 10_000_000),
+      detailsRetentionDays: read.integer('DETAILS_RETENTION_DAYS', 28, 0, 36_500),
     },
     access: {
       mode: read.choice('BACKFILL_ACCESS', ['allowlist', 'open'] as const, 'allowlist'),
       admins: read.dids('BACKFILL_ADMINS'),
       allowed: read.dids('BACKFILL_ALLOW'),
+    },
+    quotas: {
+      runningJobs: read.limit('QUOTA_RUNNING_JOBS', 20, 1_000_000),
+      reposPerJob: read.limit('QUOTA_REPOS_PER_JOB', 0, 1_000_000_000),
+      requestsPerMinute: read.limit('QUOTA_REQUESTS_PER_MINUTE', 3_000, 1_000_000),
     },
     logLevel: read.choice('LOG_LEVEL', LOG_LEVELS, 'info'),
   }
@@ -122,9 +138,13 @@ export function describeConfig(config: Config): Record<string, string> {
     PLC_RPM: String(config.network.directoryRpm),
     ENGINE_HOSTS: String(config.engine.hosts),
     ENGINE_QUEUED_REPOS: String(config.engine.queuedRepos),
+    DETAILS_RETENTION_DAYS: String(config.engine.detailsRetentionDays),
     BACKFILL_ACCESS: config.access.mode,
     BACKFILL_ADMINS: config.access.admins.join(','),
     BACKFILL_ALLOW: config.access.allowed.join(','),
+    QUOTA_RUNNING_JOBS: String(config.quotas.runningJobs ?? 0),
+    QUOTA_REPOS_PER_JOB: String(config.quotas.reposPerJob ?? 0),
+    QUOTA_REQUESTS_PER_MINUTE: String(config.quotas.requestsPerMinute ?? 0),
     LOG_LEVEL: config.logLevel,
   }
 }

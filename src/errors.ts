@@ -10,9 +10,12 @@ export type ErrorCode =
   | 'ClientTokenConflict'
   | 'MethodNotOffered'
   | 'LevelNotOffered'
+  | 'QuotaExceeded'
   | 'JobNotFound'
   | 'DetailsDeleted'
   | 'InvalidState'
+  | 'InvalidPermission'
+  | 'CallerNotFound'
   | 'DirectoryUnavailable'
 
 export class RequestError extends Error {

@@ -1,5 +1,6 @@
 import { type Logger, destination as openDestination, pino, stdTimeFunctions } from 'pino'
 import type { LogLevel } from './config.js'
+import type { JobStatus } from './verdict.js'
 
 export type { Logger }
 
@@ -17,9 +18,12 @@ export type EventName =
   | 'request.finished'
   | 'request.failed'
   | 'auth.directory-unreachable'
+  | 'caller.put'
+  | 'caller.deleted'
   | 'job.created'
-  | 'job.completed'
-  | 'job.failed'
+  | `job.${JobStatus}`
+  | 'job.retried'
+  | 'job.details-deleted'
   | 'engine.started'
   | 'engine.stopped'
   | 'engine.sweep-failed'
@@ -27,6 +31,7 @@ export type EventName =
   | 'dispatch.warning'
   | 'discovery.page'
   | 'discovery.deferred'
+  | 'discovery.failed'
   | 'host.claimed'
   | 'host.released'
   | 'host.cooling'
@@ -50,6 +55,7 @@ const LEVELS: Partial<Record<EventName, 'debug' | 'warn' | 'error' | 'fatal'>> =
   'dispatch.warning': 'warn',
   'discovery.page': 'debug',
   'discovery.deferred': 'warn',
+  'discovery.failed': 'warn',
   'host.claimed': 'debug',
   'host.released': 'debug',
   'host.cooling': 'warn',

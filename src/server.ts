@@ -9,10 +9,11 @@ import { registerMethods } from './api/index.js'
 import { Failure, Unavailable } from './atproto/outcome.js'
 import { serviceDidDocument } from './auth/did-document.js'
 import { DirectoryUnavailable, IssuerUnresolvable, UnknownIssuer } from './auth/errors.js'
-import { permissionsFor } from './auth/permissions.js'
 import { type AuthVerifier, createServiceAuth } from './auth/verifier.js'
 import { SetupError } from './errors.js'
+import { admit } from './jobs/callers.js'
 import type { Service } from './service.js'
+import { Sockets } from './sockets.js'
 import { spendToken } from './store/tokens.js'
 import { VERSION } from './version.js'
 
@@ -25,21 +26,23 @@ const IDLE_CHECK_MS = 50
 /** How long the database may take to answer a health check. */
 const HEALTH_MS = 2_000
 
-type Parts = Pick<Service, 'config' | 'store' | 'identities' | 'engine' | 'tell' | 'now'>
+type Parts = Pick<Service, 'config' | 'store' | 'notices' | 'identities' | 'engine' | 'tell' | 'now'>
 
 export interface Listening extends AsyncDisposable {
   readonly server: HttpServer
 }
 
 /**
- * Answers requests from now on. Disposing of it takes no new ones and waits for those under way.
+ * Answers requests from now on. Disposing of it takes no new ones, waits for those under way and ends the streams.
+ * @param pingEveryMs between two looks at whether the other end of a stream is still there
  * @throws SetupError when the port cannot be had
  */
-export async function startServer(parts: Parts): Promise<Listening> {
+export async function startServer(parts: Parts, pingEveryMs?: number): Promise<Listening> {
   const { config, tell } = parts
   const { host, port } = config.server
+  const sockets = new Sockets(pingEveryMs)
   // The app itself must listen: xrpc-server hooks into that for subscriptions.
-  const server = createApp(parts).listen(port, host)
+  const server = createApp(parts, sockets).listen(port, host)
   try {
     await once(server, 'listening')
   } catch (error) {
@@ -50,12 +53,13 @@ export async function startServer(parts: Parts): Promise<Listening> {
     did: config.identity.did,
     address: server.address(),
   })
-  return { server, [Symbol.asyncDispose]: () => drain(server) }
+  return { server, [Symbol.asyncDispose]: () => drain(server, sockets) }
 }
 
-async function drain(server: HttpServer): Promise<void> {
+async function drain(server: HttpServer, sockets: Sockets): Promise<void> {
   const closed = once(server, 'close')
   server.close()
+  sockets.end()
   // A connection whose last request ends only now would be kept open for the client's next one.
   const idle = setInterval(() => server.closeIdleConnections(), IDLE_CHECK_MS)
   const force = setTimeout(() => server.closeAllConnections(), DRAIN_MS)
@@ -64,7 +68,7 @@ async function drain(server: HttpServer): Promise<void> {
   clearTimeout(force)
 }
 
-function createApp(parts: Parts): Express {
+function createApp(parts: Parts, sockets: Sockets): Express {
   const { config, tell } = parts
   const app = express()
   app.disable('x-powered-by')
@@ -82,8 +86,10 @@ function createApp(parts: Parts): Express {
       return parsed
     },
   })
-  registerMethods(xrpc, { ...parts, db: parts.store.db, auth: authOf(parts) })
+  registerMethods(xrpc, { ...parts, db: parts.store.db, auth: authOf(parts), stopping: sockets.stopping })
+  sockets.watch(xrpc.xrpc.subscriptions.values())
   xrpc.xrpc.router.disable('x-powered-by')
+  app.use(needsWebSocket(xrpc))
   app.use(xrpc.xrpc.router)
   return app
 }
@@ -94,7 +100,7 @@ function authOf({ config, store, identities, now }: Parts) {
     trustedProxies: config.server.trustedProxies,
     now,
     rememberJti: (token) => spendToken(store.db, token),
-    permissionsOf: async (did) => permissionsFor(did, config.access),
+    admit: (did) => admit({ config, db: store.db, now }, did),
     async resolveKey(did, forceRefresh) {
       try {
         return await identities.signingKey(did, forceRefresh)
@@ -105,6 +111,16 @@ function authOf({ config, store, identities, now }: Parts) {
       }
     },
   }) satisfies (permission: 'read') => AuthVerifier
+}
+
+/** Tells a plain request for a stream what is missing. */
+function needsWebSocket({ xrpc }: { xrpc: { subscriptions: ReadonlyMap<string, unknown> } }): RequestHandler {
+  return (req, res, next) => {
+    const method = req.path.startsWith('/xrpc/') ? req.path.slice('/xrpc/'.length) : ''
+    if (!xrpc.subscriptions.has(method)) return next()
+    res.status(426).set({ connection: 'upgrade', upgrade: 'websocket' })
+    res.json({ error: 'InvalidRequest', message: `${method} is a subscription: connect with a WebSocket` })
+  }
 }
 
 /** Gives each request a name, ours or the caller's, and one line in the log when it is done. */

@@ -11,6 +11,7 @@ import { createTell, type Logger, type Tell } from './events.js'
 import { startServer } from './server.js'
 import type { Store } from './store/database.js'
 import { PostgresDidCache } from './store/did-cache.js'
+import { JobNotices } from './store/notices.js'
 import { openConfiguredStore } from './store/open.js'
 import { VERSION } from './version.js'
 
@@ -27,6 +28,10 @@ export interface Overrides {
   readonly retry?: EngineOptions['retry']
   /** Whatever waits in rows is taken up no sooner than this. */
   readonly sweepEveryMs?: number
+  /** Between two looks at what has had its time. */
+  readonly houseEveryMs?: number
+  /** Between two looks at whether the other end of a stream is still there. */
+  readonly pingEveryMs?: number
 }
 
 export interface ServiceOptions {
@@ -43,6 +48,7 @@ export interface ServiceOptions {
 export interface Service extends AsyncDisposable {
   readonly config: Config
   readonly store: Store
+  readonly notices: JobNotices
   readonly http: HttpClient
   readonly identities: Identities
   readonly engine: Engine | null
@@ -72,6 +78,7 @@ async function open(
   const { now = Date.now, random = Math.random } = overrides
   const tell = createTell(logger)
   const store = opened.use(await openConfiguredStore(config, tell))
+  const notices = opened.use(new JobNotices(store.pool))
   const http = createHttpClient(
     {
       userAgent: userAgent(config),
@@ -93,6 +100,7 @@ async function open(
         await Engine.start({
           config,
           store,
+          notices,
           http,
           identities: identitiesWith,
           directoryGate,
@@ -103,14 +111,15 @@ async function open(
         }),
       )
     : null
-  const parts = { config, store, http, identities, engine, tell, now }
-  const listening = api ? opened.use(await startServer(parts)) : null
+  const parts = { config, store, notices, http, identities, engine, tell, now }
+  const listening = api ? opened.use(await startServer(parts, overrides.pingEveryMs)) : null
   return { ...parts, server: listening?.server ?? null, [Symbol.asyncDispose]: () => opened.close() }
 }
 
-const pick = ({ retry, sweepEveryMs }: Overrides) => ({
+const pick = ({ retry, sweepEveryMs, houseEveryMs }: Overrides) => ({
   ...(retry && { retry }),
   ...(sweepEveryMs !== undefined && { sweepEveryMs }),
+  ...(houseEveryMs !== undefined && { houseEveryMs }),
 })
 
 /**

@@ -14,6 +14,9 @@ export const JOB_STATUSES = [
 ] as const
 export type JobStatus = (typeof JOB_STATUSES)[number]
 
+/** Whether the list of a job's repos is there, goes away in small portions, or is gone. */
+export type JobDetails = 'kept' | 'deleting' | 'deleted'
+
 export const JOB_STAGES = [
   'pending',
   'discovering-repos',

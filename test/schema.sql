@@ -31,6 +31,12 @@ create type fetch_method as enum (
   'unchanged'
 );
 
+create type job_details as enum (
+  'kept',
+  'deleting',
+  'deleted'
+);
+
 create type job_stage as enum (
   'pending',
   'discovering-repos',
@@ -80,12 +86,33 @@ create type unavailable_reason as enum (
   'tombstoned'
 );
 
+create table caller (
+  did text collate "C" not null,
+  permissions text[] not null,
+  jobs_of text[] default '{}'::text[] not null,
+  running_jobs bigint,
+  repos_per_job bigint,
+  requests_per_minute bigint,
+  created_at timestamp with time zone not null,
+  updated_at timestamp with time zone not null,
+  constraint caller_pkey PRIMARY KEY (did)
+);
+
 create table collection (
   id integer generated always as identity not null,
   nsid text collate "C" not null,
   constraint collection_pkey PRIMARY KEY (id),
   constraint collection_nsid_key UNIQUE (nsid)
 );
+
+create table engagement (
+  job integer not null,
+  worker uuid not null,
+  constraint engagement_pkey PRIMARY KEY (job, worker),
+  constraint engagement_job_fkey FOREIGN KEY (job) REFERENCES job(key) ON DELETE CASCADE,
+  constraint engagement_worker_fkey FOREIGN KEY (worker) REFERENCES worker(id) ON DELETE CASCADE
+);
+CREATE INDEX engagement_worker ON public.engagement USING btree (worker);
 
 create table host (
   id integer generated always as identity not null,
@@ -124,12 +151,17 @@ create table job (
   created_at timestamp with time zone not null,
   started_at timestamp with time zone,
   completed_at timestamp with time zone,
+  details job_details default 'kept'::job_details not null,
+  repo_limit bigint,
   constraint job_pkey PRIMARY KEY (key),
   constraint job_id_key UNIQUE (id),
   constraint job_scope_fkey FOREIGN KEY (scope) REFERENCES scope(id)
 );
 CREATE INDEX job_caller ON public.job USING btree (caller, id);
+CREATE INDEX job_caller_unfinished ON public.job USING btree (caller) WHERE (status = ANY (ARRAY['running'::job_status, 'pausing'::job_status, 'paused'::job_status, 'cancelling'::job_status]));
 CREATE UNIQUE INDEX job_client_token ON public.job USING btree (caller, client_token) WHERE (client_token IS NOT NULL);
+CREATE INDEX job_details_deleting ON public.job USING btree (key) WHERE (details = 'deleting'::job_details);
+CREATE INDEX job_ended ON public.job USING btree (completed_at) WHERE ((completed_at IS NOT NULL) AND (details = 'kept'::job_details));
 CREATE INDEX job_unfinished ON public.job USING btree (key) WHERE (status = ANY (ARRAY['running'::job_status, 'pausing'::job_status, 'paused'::job_status, 'cancelling'::job_status]));
 
 create table job_failure (
@@ -149,6 +181,8 @@ create table job_progress (
   unavailable bigint default 0 not null,
   failed bigint default 0 not null,
   records bigint default 0 not null,
+  state_seq bigint default 0 not null,
+  stopped boolean default false not null,
   constraint job_progress_pkey PRIMARY KEY (job),
   constraint job_progress_job_fkey FOREIGN KEY (job) REFERENCES job(key) ON DELETE CASCADE
 ) with (fillfactor=50);
@@ -169,11 +203,13 @@ create table job_repo (
   retry_at timestamp with time zone,
   progress jsonb,
   message text,
+  changed_at timestamp with time zone default now() not null,
   constraint job_repo_pkey PRIMARY KEY (job, did),
   constraint job_repo_job_fkey FOREIGN KEY (job) REFERENCES job(key) ON DELETE CASCADE
 ) with (fillfactor=85);
-CREATE INDEX job_repo_completed ON public.job_repo USING btree (job, seq) WHERE (status = 'completed'::repo_status);
+CREATE INDEX job_repo_changed ON public.job_repo USING btree (job, seq);
 CREATE INDEX job_repo_due ON public.job_repo USING btree (host, job, id) WHERE ((status = ANY (ARRAY['resolved'::repo_status, 'fetching'::repo_status])) AND (retry_at IS NULL));
+CREATE INDEX job_repo_failed ON public.job_repo USING btree (job, did) WHERE (status = 'failed'::repo_status);
 CREATE INDEX job_repo_later ON public.job_repo USING btree (retry_at) WHERE (retry_at IS NOT NULL);
 CREATE INDEX job_repo_unresolved ON public.job_repo USING btree (job, id) WHERE ((status = 'waiting'::repo_status) AND (retry_at IS NULL));
 
@@ -187,9 +223,20 @@ create table listing (
   done boolean default false not null,
   attempts smallint default 0 not null,
   retry_at timestamp with time zone,
+  failure text,
   constraint listing_pkey PRIMARY KEY (job, relay, collection),
   constraint listing_job_fkey FOREIGN KEY (job) REFERENCES job(key) ON DELETE CASCADE
 );
+
+create table reading_page (
+  job integer not null,
+  repo bigint not null,
+  reading bigint not null,
+  collection integer not null,
+  rkeys text[] collate "C" not null,
+  constraint reading_page_job_fkey FOREIGN KEY (job) REFERENCES job(key) ON DELETE CASCADE
+);
+CREATE INDEX reading_page_repo ON public.reading_page USING btree (job, repo);
 
 create table receipt (
   repo bigint not null,
@@ -224,6 +271,13 @@ create table repo (
   constraint repo_did_key UNIQUE (did)
 );
 
+create unlogged table request_count (
+  did text collate "C" not null,
+  minute bigint not null,
+  count integer not null,
+  constraint request_count_pkey PRIMARY KEY (did)
+) with (fillfactor=50);
+
 create table scope (
   id integer generated always as identity not null,
   hash text collate "C" not null,
@@ -239,6 +293,12 @@ create table spent_token (
   constraint spent_token_pkey PRIMARY KEY (issuer, jti)
 );
 CREATE INDEX spent_token_expiry ON public.spent_token USING btree (expires_at);
+
+create table worker (
+  id uuid not null,
+  alive_until timestamp with time zone not null,
+  constraint worker_pkey PRIMARY KEY (id)
+) with (fillfactor=50);
 
 create view readable_record as
  SELECT (((('at://'::text || repo.did) || '/'::text) || collection.nsid) || '/'::text) || record.rkey AS uri,

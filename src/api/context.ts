@@ -6,9 +6,11 @@ import type { Asker, JobsContext } from '../jobs/context.js'
 export interface ApiContext extends JobsContext {
   /** The verifier for methods that need this permission. */
   readonly auth: (permission: Permission) => AuthVerifier
+  /** Aborted when streams are to end, because the service is about to stop. */
+  readonly stopping: AbortSignal
 }
 
 /** A caller as the use cases know it. */
 export function askerOf(caller: Caller): Asker {
-  return { did: caller.did, admin: caller.permissions.has('admin') }
+  return { did: caller.did, admin: caller.permissions.has('admin'), jobsOf: caller.jobsOf }
 }

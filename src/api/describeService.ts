@@ -1,6 +1,7 @@
 import { ids } from '../../codegen/server/lexicons.js'
 import { COLLECTIONS_MAX, OFFERED_LEVELS, OFFERED_METHODS, REPOS_MAX } from '../jobs/input.js'
 import { VERSION } from '../version.js'
+import { quotasView } from './caller-view.js'
 import type { ApiContext } from './context.js'
 import type { Methods } from './index.js'
 
@@ -16,7 +17,12 @@ export function describeService(methods: Methods, ctx: ApiContext): void {
         did: config.identity.did,
         version: VERSION,
         relays: config.network.relays.map((url) => ({ url })),
-        limits: { maxCollections: COLLECTIONS_MAX, maxRepos: REPOS_MAX, maxInputBytes: INPUT_BYTES_MAX },
+        limits: {
+          maxCollections: COLLECTIONS_MAX,
+          maxRepos: REPOS_MAX,
+          maxInputBytes: INPUT_BYTES_MAX,
+          ...quotasView(config.quotas),
+        },
         endpoints: Object.values(ids)
           .filter((nsid) => !nsid.endsWith('.defs'))
           .map((nsid) => ({ nsid })),

@@ -2,7 +2,11 @@ import { InternalServerError, ResponseType, XRPCError } from '@atproto/xrpc-serv
 import { type ErrorCode, RequestError } from '../errors.js'
 
 /** The status of each refusal that is not a plain 400. */
-const STATUSES: Partial<Record<ErrorCode, number>> = { DirectoryUnavailable: 503 }
+const STATUSES: Partial<Record<ErrorCode, number>> = {
+  // Without Retry-After: a minute of waiting does not help.
+  QuotaExceeded: 429,
+  DirectoryUnavailable: 503,
+}
 
 /**
  * What a caller sees of anything thrown: refusals by name, our own faults without detail.

@@ -8,8 +8,13 @@ export function listJobs(methods: Methods, ctx: ApiContext): void {
   methods.listJobs({
     auth: ctx.auth('read'),
     handler: async ({ params, auth }) => {
-      const { status, limit, cursor } = params
-      const query = { before: readJobCursor(cursor), limit, ...(status !== undefined && { status }) }
+      const { caller, status, limit, cursor } = params
+      const query = {
+        ...(caller !== undefined && { caller }),
+        ...(status !== undefined && { status }),
+        before: readJobCursor(cursor),
+        limit,
+      }
       const { rows, more } = await jobs.listJobs(ctx, askerOf(auth.credentials), query)
       const last = more ? rows.at(-1) : undefined
       return {

@@ -8,6 +8,7 @@ import {
 } from '@atproto/xrpc-server'
 import type { TooManyFailures } from './limiter.js'
 import type { Permission } from './permissions.js'
+import { type Requests, WINDOW_MS } from './requests.js'
 
 /**
  * Why a request was not authenticated: the `error` of a 401. Callers branch on these, so they never change.
@@ -81,6 +82,23 @@ export function tooManyFailures(refused: TooManyFailures): RateLimitExceededErro
   )
 }
 
+/** The 429 of a caller that has asked too often in this minute. */
+export function tooManyRequests(did: string, requests: Requests, nowMs: number): RateLimitExceededError {
+  const { limit, count, resetMs } = requests
+  const msBeforeNext = Math.max(resetMs - nowMs, 1)
+  return new RateLimitExceededError(
+    {
+      limit,
+      duration: WINDOW_MS / 1_000,
+      remainingPoints: 0,
+      msBeforeNext,
+      consumedPoints: count,
+      isFirstInDuration: count === 1,
+    },
+    `${did} may make ${limit} requests a minute; try again in ${Math.ceil(msBeforeNext / 1_000)} s`,
+  )
+}
+
 /**
  * Puts the headers of an authentication failure on the response; xrpc-server renders the error later and
  * leaves them alone. Errors of another kind add nothing.
@@ -90,16 +108,30 @@ export function tooManyFailures(refused: TooManyFailures): RateLimitExceededErro
 export function setFailureHeaders(res: ServerResponse, error: unknown, realm: string, nowMs: number): void {
   if (error instanceof RateLimitExceededError) {
     const { limit, duration, msBeforeNext } = error.status
-    res.setHeader('RateLimit-Limit', limit)
-    res.setHeader('RateLimit-Remaining', 0)
-    res.setHeader('RateLimit-Reset', Math.ceil((nowMs + msBeforeNext) / 1_000))
-    res.setHeader('RateLimit-Policy', `${limit};w=${duration}`)
+    setLimitHeaders(res, { limit, remaining: 0, resetMs: nowMs + msBeforeNext, seconds: duration })
     res.setHeader('Retry-After', Math.ceil(msBeforeNext / 1_000))
-    expose(res, 'RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, RateLimit-Policy, Retry-After')
+    expose(res, 'Retry-After')
   } else if (error instanceof AuthRequiredError) {
     res.setHeader('WWW-Authenticate', `Bearer realm="${realm}", error="${error.error}"`)
     expose(res, 'WWW-Authenticate')
   }
+}
+
+/** Tells a caller how many requests it has left in this minute. */
+export function setRequestHeaders(res: ServerResponse, { limit, count, resetMs }: Requests): void {
+  setLimitHeaders(res, { limit, remaining: limit - count, resetMs, seconds: WINDOW_MS / 1_000 })
+}
+
+function setLimitHeaders(
+  res: ServerResponse,
+  window: { limit: number; remaining: number; resetMs: number; seconds: number },
+): void {
+  const { limit, remaining, resetMs, seconds } = window
+  res.setHeader('RateLimit-Limit', limit)
+  res.setHeader('RateLimit-Remaining', remaining)
+  res.setHeader('RateLimit-Reset', Math.ceil(resetMs / 1_000))
+  res.setHeader('RateLimit-Policy', `${limit};w=${seconds}`)
+  expose(res, 'RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, RateLimit-Policy')
 }
 
 /** Lets a browser client read the headers too (CORS). */

@@ -7,13 +7,16 @@ import {
   notPermitted,
   refusal,
   setFailureHeaders,
+  setRequestHeaders,
   tooManyFailures,
+  tooManyRequests,
   UnknownIssuer,
 } from './errors.js'
 import { bearerToken, parseServiceJwt, type ServiceJwt } from './jwt.js'
 import { createKeyRefresher } from './key-refresh.js'
 import { createFailureLimiter, type FailureLimiter, TooManyFailures, type Turn } from './limiter.js'
 import type { Permission } from './permissions.js'
+import type { Requests } from './requests.js'
 import { checkSignature } from './signature.js'
 
 export interface ServiceAuthOptions {
@@ -30,7 +33,8 @@ export interface ServiceAuthOptions {
    * already. It must stay remembered until after `expiresAt`, by as much as the clocks involved may differ.
    */
   rememberJti(entry: { issuer: string; jti: string; expiresAt: Date }): Promise<boolean>
-  permissionsOf(did: string): Promise<ReadonlySet<Permission>>
+  /** Counts a request of a caller that has proven who it is, and says what it may do as of now. */
+  admit(did: string): Promise<Standing>
   /** ms since the epoch */
   now(): number
   /** Failed authentications by address. Default: 30 a minute. */
@@ -39,10 +43,18 @@ export interface ServiceAuthOptions {
   readonly trustedProxies?: number
 }
 
-/** Who called, proven. */
-export interface Caller {
-  readonly did: string
+/** What a caller may do at the moment. */
+export interface Standing {
   readonly permissions: ReadonlySet<Permission>
+  /** Other callers whose jobs it may read. */
+  readonly jobsOf: readonly string[]
+  /** Those of its current minute; null where they are not limited. */
+  readonly requests: Requests | null
+}
+
+/** Who called, proven. */
+export interface Caller extends Pick<Standing, 'permissions' | 'jobsOf'> {
+  readonly did: string
 }
 
 /** What xrpc-server takes as `auth`, for methods and, without `res`, for subscriptions. */
@@ -56,10 +68,10 @@ export type AuthVerifier = (context: {
  * `lxm` and `jti` are required, a token works once, `exp` lies at most an hour ahead.
  * @returns for the permission that a method needs, the verifier to give to xrpc-server. It throws XRPCErrors:
  *   401 with a `RefusalName`, 403 `NotPermitted`, 429 `RateLimitExceeded`, 503 `DirectoryUnavailable`. What
- *   `rememberJti` and `permissionsOf` throw passes through: it is our fault and not the caller's.
+ *   `rememberJti` and `admit` throw passes through: it is our fault and not the caller's.
  */
 export function createServiceAuth(options: ServiceAuthOptions): (permission: Permission) => AuthVerifier {
-  const { serviceDid, now, permissionsOf, trustedProxies = 0 } = options
+  const { serviceDid, now, admit, trustedProxies = 0 } = options
   const limiter = options.limiter ?? createFailureLimiter({ now })
   const authenticate = createAuthenticator(options)
 
@@ -67,9 +79,13 @@ export function createServiceAuth(options: ServiceAuthOptions): (permission: Per
     async ({ req, res }) => {
       try {
         const did = await limited(limiter, clientAddress(req, trustedProxies), () => authenticate(req))
-        const permissions = await permissionsOf(did)
+        const { permissions, jobsOf, requests } = await admit(did)
+        if (requests) {
+          if (requests.count > requests.limit) throw tooManyRequests(did, requests, now())
+          if (res) setRequestHeaders(res, requests)
+        }
         if (!permissions.has(permission)) throw notPermitted(did, permission)
-        return { credentials: { did, permissions } }
+        return { credentials: { did, permissions, jobsOf } }
       } catch (error) {
         if (res) setFailureHeaders(res, error, serviceDid, now())
         throw error

@@ -15,6 +15,11 @@ export function readRepo(text: string): string {
   )
 }
 
+export function readDid(text: string): string {
+  if (isValidDid(text)) return text
+  throw new InvalidArgumentError(`${quoted(text)} is not a DID such as did:web:app.example.com.`)
+}
+
 /** Collects the accounts of an option that takes several. */
 export function readRepos(text: string, before: readonly string[] = []): string[] {
   return [...before, readRepo(text)]

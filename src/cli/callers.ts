@@ -70,7 +70,7 @@ function nextSteps(did: string, keyFile: string | undefined): string {
   const steps = [
     ...(store ? [store] : []),
     `Serve the JSON document at ${url}\n   (if there is one already, add the entry of verificationMethod to it).`,
-    `Ask the operator of the Aquifer service to add ${did} to BACKFILL_ALLOW.`,
+    `Ask the operator of the Aquifer service to add ${did} to BACKFILL_ALLOW,\n   or an admin of it for: aquifer callers put ${did} --permission read create`,
     `Try it: aquifer jobs list --service https://backfill.example.com --did ${did} --key ${keyFile ?? '<file>'}`,
     `Keep ${key} secret: whoever has it can call as ${did}.`,
   ]

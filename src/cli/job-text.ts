@@ -1,7 +1,7 @@
-import type { JobView, RepoView } from '../client/index.js'
+import type { HostView, JobView, RepoView } from '../client/index.js'
 import { describe, progressOf } from './progress.js'
 import type { Column } from './table.js'
-import { count, pad, plain, truncate } from './text.js'
+import { count, duration, pad, plain, truncate } from './text.js'
 
 /** Jobs and repos as people read them. Pure. */
 
@@ -24,9 +24,33 @@ export function repoColumns(): Column<RepoView>[] {
     { header: 'RECORDS', value: ({ recordsFetched }) => count(recordsFetched), align: 'right' },
     { header: 'LEVEL', value: ({ receipt }) => receipt?.level },
     { header: 'HANDLE', value: ({ handle }) => handle, shrink: 2 },
-    { header: 'PDS', value: ({ pdsEndpoint }) => pdsEndpoint?.replace(/^https:\/\//, ''), shrink: 1 },
+    { header: 'PDS', value: ({ pdsEndpoint }) => pdsEndpoint && hostName(pdsEndpoint), shrink: 1 },
     { header: 'WHY', value: why, shrink: 3 },
   ]
+}
+
+/** @param now ms since the epoch, for how long a host will wait; null for until when */
+export function hostColumns(now: number | null): Column<HostView>[] {
+  return [
+    { header: 'PDS', value: ({ pdsEndpoint }) => hostName(pdsEndpoint), shrink: 1 },
+    { header: 'REPOS', value: ({ totalRepos }) => count(totalRepos), align: 'right' },
+    { header: 'COMPLETED', value: ({ completedRepos }) => count(completedRepos), align: 'right' },
+    { header: 'FAILED', value: ({ failedRepos }) => count(failedRepos), align: 'right' },
+    { header: 'UNAVAILABLE', value: ({ unavailableRepos }) => count(unavailableRepos), align: 'right' },
+    { header: 'RECORDS', value: ({ totalRecords }) => count(totalRecords), align: 'right' },
+    { header: 'STATE', value: (host) => hostState(host, now) },
+  ]
+}
+
+function hostName(origin: string): string {
+  return origin.replace(/^https:\/\//, '')
+}
+
+function hostState({ state, resumesAt }: HostView, now: number | null): string {
+  if (state === 'ok' || resumesAt === undefined) return state
+  if (now === null) return `${state} until ${second(resumesAt)}`
+  const seconds = (Date.parse(resumesAt) - now) / 1_000
+  return seconds > 0 ? `${state} ${duration(seconds)}` : state
 }
 
 function repos(job: JobView): string {

@@ -1,12 +1,11 @@
-import type { BackfillClient, JobView } from '../client/index.js'
-import { type Connection, withConnectionTo } from './connection.js'
+import type { BackfillClient } from '../client/index.js'
+import { withConnectionTo } from './connection.js'
 import type { ConnectionOptions } from './connection-options.js'
-import { EXIT, Interrupted } from './exit.js'
+import { EXIT } from './exit.js'
 import { jobCard, jobColumns, repoColumns } from './job-text.js'
-import { ProgressLine, progressOf } from './progress.js'
 import { portions, printJson, printLine, terminalWidth } from './stdout.js'
-import { exitCodeOf, summaryOf } from './summary.js'
 import { type Column, Table } from './table.js'
+import { watch } from './watch.js'
 
 export interface CommonOptions extends ConnectionOptions {
   readonly json?: boolean
@@ -52,29 +51,6 @@ export function watchJob(job: string, options: CommonOptions): Promise<number> {
   return withConnectionTo(options, (connection) => watch(connection, job, options))
 }
 
-async function watch({ client, signal }: Connection, id: string, options: CommonOptions): Promise<number> {
-  const line = new ProgressLine(process.stderr)
-  let job: JobView
-  try {
-    job = await client.waitForJob(id, {
-      pollMs: 500,
-      onProgress: (seen) => line.show(progressOf(seen), Date.now()),
-      signal,
-    })
-  } catch (error) {
-    if (!signal.aborted) throw error
-    line.clear()
-    throw new Interrupted(`The job goes on without you. Come back to it with: aquifer jobs watch ${id}`)
-  } finally {
-    line.clear()
-  }
-  process.stderr.write(summaryOf(job))
-  if (options.json) await printJson(job)
-  if (job.failedRepos > 0) say(`Which ones: aquifer jobs repos ${id} --status failed`)
-  if (job.totalRecords > 0) say(`The records: aquifer records ${id} -o records.jsonl`)
-  return exitCodeOf(job)
-}
-
 export function showStatus(id: string, options: CommonOptions): Promise<number> {
   return withConnectionTo(options, async ({ client, signal }) => {
     const job = await client.getJobStatus(id, { signal })
@@ -88,10 +64,19 @@ export interface ListOptions extends CommonOptions {
   readonly limit?: number
 }
 
-export function listJobs(options: ListOptions): Promise<number> {
-  return list(options, jobColumns(), 'No jobs. "aquifer jobs create" starts one.', (client, signal) =>
-    client.allJobs({ ...pageSize(options), ...(options.status && { status: options.status }) }, { signal }),
-  )
+export interface JobsOptions extends ListOptions {
+  readonly caller?: string
+}
+
+export function listJobs(options: JobsOptions): Promise<number> {
+  return list(options, jobColumns(), 'No jobs. "aquifer jobs create" starts one.', (client, signal) => {
+    const params = {
+      ...pageSize(options),
+      ...(options.status && { status: options.status }),
+      ...(options.caller && { caller: options.caller }),
+    }
+    return client.allJobs(params, { signal })
+  })
 }
 
 export interface RepoOptions extends ListOptions {

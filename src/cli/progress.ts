@@ -111,7 +111,7 @@ export function describeRecords(
 }
 
 /** A rate below ten keeps its first decimal: "0 repos/s" would look like standing still. */
-function rateText(rate: number): string {
+export function rateText(rate: number): string {
   return rate < 9.95 ? rate.toFixed(1) : count(Math.round(rate))
 }
 
@@ -130,7 +130,13 @@ function withBar(share: number | null, parts: readonly string[], columns: number
   return truncate([...percent, ...parts].join('  '), columns)
 }
 
-function bar(share: number | null, width: number): string {
+/**
+ * A bar that is full only when all is done. Pure.
+ * @param share of what is done, 0 to 1; null where nobody knows
+ * @param good how much of that went well; the rest is drawn as `x`
+ */
+export function bar(share: number | null, width: number, good = share): string {
   const filled = Math.floor((share ?? 0) * width)
-  return `[${'#'.repeat(filled)}${'-'.repeat(width - filled)}]`
+  const wanted = Math.min(filled, Math.round((good ?? 0) * width))
+  return `[${'#'.repeat(wanted)}${'x'.repeat(filled - wanted)}${'-'.repeat(width - filled)}]`
 }

@@ -108,7 +108,7 @@ async function start(config: Config, line: ProgressLine): Promise<Service> {
 
 /** The job of an earlier run that was interrupted, or a new one. */
 async function takeUp(service: Service, config: Config, input: JobInput): Promise<JobRow> {
-  const asker: Asker = { did: config.identity.did, admin: true }
+  const asker: Asker = { did: config.identity.did, admin: true, jobsOf: [] }
   const earlier = await findRunningJob(service.store.db, asker.did, inputHash(checkInput(input)))
   if (earlier) {
     process.stderr.write(`Going on with job ${earlier.id}, begun ${earlier.created_at.toISOString()}.\n`)

@@ -5,9 +5,13 @@ import type { OutputSchema as ServiceDescription } from '../../codegen/client/ty
 import { VERSION } from '../version.js'
 import type { Clock } from './clock.js'
 import { type Credentials, createMint, type Mint } from './credentials.js'
+import { BackfillError } from './errors.js'
 import { type ExchangeRequest, exchange, invalid } from './exchange.js'
+import { readFrame } from './frames.js'
 import { originOf } from './origin.js'
 import { type RetryOptions, type RetryPolicy, retryPolicy, withRetries } from './retry.js'
+import { receive, type SocketRequest } from './socket.js'
+import { follow, type StreamOptions } from './stream.js'
 
 export interface CallerOptions {
   /** Origin of the service, such as `https://backfill.example.com`. */
@@ -38,6 +42,15 @@ interface Arguments {
   readonly input?: unknown
 }
 
+interface CallOptions<Output> {
+  readonly signal?: AbortSignal
+  /**
+   * Asked when a repeated call is refused: the answer that the first one would have got, if that was carried out
+   * and only its answer was lost; else null.
+   */
+  readonly carriedOut?: (refusal: unknown) => Promise<Output | null>
+}
+
 /** Calls the methods of one service by name: token, attempts, and an output that is what its lexicon says. */
 export class ServiceCaller {
   readonly service: string
@@ -66,35 +79,67 @@ export class ServiceCaller {
   }
 
   /** Calls a method that needs service auth. */
-  async call<Output>(
+  async call<Output>(nsid: Nsid, args: Arguments, options: CallOptions<Output> = {}): Promise<Output> {
+    return this.#attempt<Output>(nsid, args, options, () => this.#authorize(nsid, options.signal))
+  }
+
+  /**
+   * Follows a subscription that needs service auth, over as many connections as it takes.
+   * @param isLast whether nothing comes after this message
+   */
+  subscribe<Message extends { readonly type: string }>(
     nsid: Nsid,
-    args: Arguments,
-    { signal }: { readonly signal?: AbortSignal } = {},
-  ): Promise<Output> {
-    const audience = this.#audience ?? (await this.describe(signal)).did
-    this.#audience = audience
-    return this.#attempt<Output>(nsid, args, signal, async () => {
-      const token = await this.#mint({ audience, lxm: nsid, signal })
-      return { authorization: `Bearer ${token}` }
-    })
+    params: NonNullable<Arguments['params']>,
+    isLast: (message: Message) => boolean,
+    options: StreamOptions,
+  ): AsyncGenerator<Message, void, undefined> {
+    const { signal } = options
+    const url = new URL(`/xrpc/${nsid}`, this.service)
+    for (const [name, value] of Object.entries(params)) {
+      if (value !== undefined) url.searchParams.set(name, String(value))
+    }
+    const connect = async function* (this: ServiceCaller, cursor: number | undefined, onOpen: () => void) {
+      if (cursor !== undefined) url.searchParams.set('cursor', String(cursor))
+      const request: SocketRequest = {
+        peer: 'Aquifer',
+        url,
+        headers: { 'user-agent': this.#userAgent, ...(await this.#authorize(nsid, signal)) },
+        timeoutMs: this.#timeoutMs,
+        signal,
+        onOpen,
+      }
+      for await (const bytes of receive(request)) {
+        const message = messageIn(nsid, request, bytes)
+        if (message !== null) yield message as Message
+      }
+    }
+    const source = { connect: connect.bind(this), isLast }
+    return follow(source, { ...options, policy: this.#policy, clock: this.#clock })
+  }
+
+  /** A token works once, and for one method. */
+  async #authorize(nsid: Nsid, signal: AbortSignal | undefined): Promise<Record<string, string>> {
+    this.#audience ??= (await this.describe(signal)).did
+    const token = await this.#mint({ audience: this.#audience, lxm: nsid, signal })
+    return { authorization: `Bearer ${token}` }
   }
 
   /** Calls `describeService`, which needs no auth. */
   async describe(signal: AbortSignal | undefined): Promise<ServiceDescription> {
-    return this.#attempt(ids.NetworkExampleBackfillDescribeService, {}, signal, async () => ({}))
+    return this.#attempt(ids.NetworkExampleBackfillDescribeService, {}, { signal }, async () => ({}))
   }
 
   /** A token works once, so each attempt asks for headers of its own. */
   async #attempt<Output>(
     nsid: Nsid,
     { params, input }: Arguments,
-    signal: AbortSignal | undefined,
+    { signal, carriedOut }: CallOptions<Output>,
     headersFor: () => Promise<Readonly<Record<string, string>>>,
   ): Promise<Output> {
     const definition = lexicons.getDefOrThrow(nsid, ['query', 'procedure'])
     const url = new URL(constructMethodCallUrl(nsid, definition, params), this.service)
     return withRetries(
-      async () => {
+      async (isRepeat) => {
         const request: ExchangeRequest = {
           peer: 'Aquifer',
           url,
@@ -106,7 +151,12 @@ export class ServiceCaller {
           fetch: this.#fetch,
           now: this.#clock.now,
         }
-        return checked<Output>(nsid, request, await exchange(request))
+        const answer = await exchange(request).catch(async (refusal: BackfillError) => {
+          const output = isRepeat && carriedOut ? await carriedOut(refusal) : null
+          if (output === null) throw refusal
+          return output
+        })
+        return checked<Output>(nsid, request, answer)
       },
       { policy: this.#policy, clock: this.#clock, signal },
     )
@@ -121,4 +171,21 @@ function checked<Output>(nsid: Nsid, request: ExchangeRequest, output: unknown):
     throw invalid(request, `is not what its lexicon says (${error.message})`, error)
   }
   return output as Output
+}
+
+/**
+ * The message in a frame, under its short name; null for one that this version does not know.
+ * @throws InvalidResponse, or the error that the frame is
+ */
+function messageIn(nsid: Nsid, request: SocketRequest, bytes: Uint8Array): { readonly type: string } | null {
+  try {
+    const raw = readFrame(nsid, bytes)
+    if (raw === null || lexicons.getDef(`${nsid}#${raw.name}`)?.type !== 'object') return null
+    lexicons.assertValidXrpcMessage(nsid, { ...raw.body, $type: `${nsid}#${raw.name}` })
+    return { ...raw.body, type: raw.name }
+  } catch (error) {
+    if (error instanceof BackfillError) throw error
+    const reason = error instanceof Error ? error.message : String(error)
+    throw invalid(request, `has a message that is not what its lexicon says (${reason})`, error)
+  }
 }

@@ -2,11 +2,19 @@ import { randomUUID } from 'node:crypto'
 import { ids } from '../../codegen/client/lexicons.js'
 import type { InputSchema as CreateJobInput } from '../../codegen/client/types/network/example/backfill/createJob.js'
 import type {
+  CallerView,
   JobView,
   RecordView,
   RepoView,
 } from '../../codegen/client/types/network/example/backfill/defs.js'
+import type { OutputSchema as AllDetailsDeletion } from '../../codegen/client/types/network/example/backfill/deleteAllJobDetails.js'
+import type { OutputSchema as DetailsDeletion } from '../../codegen/client/types/network/example/backfill/deleteJobDetails.js'
 import type { OutputSchema as ServiceDescription } from '../../codegen/client/types/network/example/backfill/describeService.js'
+import type { OutputSchema as PdsSummary } from '../../codegen/client/types/network/example/backfill/getPdsSummary.js'
+import type {
+  OutputSchema as CallersPage,
+  QueryParams as CallersQuery,
+} from '../../codegen/client/types/network/example/backfill/listCallers.js'
 import type {
   OutputSchema as ReposPage,
   QueryParams as ReposQuery,
@@ -19,11 +27,16 @@ import type {
   OutputSchema as RecordsPage,
   QueryParams as RecordsQuery,
 } from '../../codegen/client/types/network/example/backfill/listRecords.js'
+import type { InputSchema as PutCallerInput } from '../../codegen/client/types/network/example/backfill/putCaller.js'
+import type { InputSchema as RetryJobInput } from '../../codegen/client/types/network/example/backfill/retryJob.js'
 import { type CallerOptions, ServiceCaller } from './caller.js'
 import { SYSTEM_CLOCK } from './clock.js'
 import type { Credentials } from './credentials.js'
+import { CallerNotFound, InvalidState, QuotaExceeded } from './errors.js'
+import type { JobMessage } from './job-messages.js'
 import { allPages } from './pages.js'
 import { repoOf } from './repo.js'
+import type { StreamOptions } from './stream.js'
 import { type WaitOptions, waitForEnd } from './wait.js'
 
 export type BackfillClientOptions = CallerOptions & Credentials
@@ -36,7 +49,20 @@ export interface CallOptions {
 export type ListJobsParams = JobsQuery
 export type ListJobReposParams = Omit<ReposQuery, 'job'>
 export type ListRecordsParams = Omit<RecordsQuery, 'job'>
-export type { CreateJobInput, JobsPage, RecordsPage, ReposPage, ServiceDescription }
+export type ListCallersParams = CallersQuery
+export type RetryJobOptions = Omit<RetryJobInput, 'job'>
+export type {
+  AllDetailsDeletion,
+  CallersPage,
+  CreateJobInput,
+  DetailsDeletion,
+  JobsPage,
+  PdsSummary,
+  PutCallerInput,
+  RecordsPage,
+  ReposPage,
+  ServiceDescription,
+}
 
 /** The most that a page may hold, so that few requests are made. Pages of records are shorter: records are long. */
 const ITEMS_PER_PAGE = 100
@@ -79,6 +105,84 @@ export class BackfillClient {
   /** One job and how far it has come. */
   async getJobStatus(job: string, options?: CallOptions): Promise<JobView> {
     return this.#caller.call(ids.NetworkExampleBackfillGetJobStatus, { params: { job } }, options)
+  }
+
+  /**
+   * Asks a running job to stop for a while. It is `pausing` at first, and `paused` when nothing is in flight any
+   * more.
+   * @throws InvalidState if the job is not running
+   */
+  async pauseJob(job: string, options?: CallOptions): Promise<JobView> {
+    return this.#steer(ids.NetworkExampleBackfillPauseJob, { job }, ['pausing', 'paused'], options)
+  }
+
+  /**
+   * Lets a paused job go on where it stopped.
+   * @throws InvalidState if the job is not paused
+   */
+  async resumeJob(job: string, options?: CallOptions): Promise<JobView> {
+    const reached = ['running', 'completed', 'failed']
+    return this.#steer(ids.NetworkExampleBackfillResumeJob, { job }, reached, options)
+  }
+
+  /**
+   * Ends a job before its time. It is `cancelling` at first, and `cancelled` when nothing is in flight any more.
+   * What was fetched stays.
+   * @throws InvalidState if the job has ended already
+   */
+  async cancelJob(job: string, options?: CallOptions): Promise<JobView> {
+    return this.#steer(ids.NetworkExampleBackfillCancelJob, { job }, ['cancelling', 'cancelled'], options)
+  }
+
+  /**
+   * Takes up what failed in a job that has ended: the repos that failed in a retryable way, or in one of the
+   * `classes`, and discovery.
+   * @throws InvalidState if there is nothing to try again
+   */
+  async retryJob(job: string, retry: RetryJobOptions = {}, options?: CallOptions): Promise<JobView> {
+    const reached = ['running', 'completed']
+    return this.#steer(ids.NetworkExampleBackfillRetryJob, { ...retry, job }, reached, options)
+  }
+
+  /** All hosts of a job, the one with most of its repos first, and whether they can be asked now. */
+  async getPdsSummary(job: string, options?: CallOptions): Promise<PdsSummary> {
+    return this.#caller.call(ids.NetworkExampleBackfillGetPdsSummary, { params: { job } }, options)
+  }
+
+  /**
+   * Deletes the list of repos of a job that has ended; its counters and its records stay. A repeated request
+   * tells 0 repos.
+   * @throws InvalidState if the job has not ended
+   */
+  async deleteJobDetails(job: string, options?: CallOptions): Promise<DetailsDeletion> {
+    return this.#caller.call(ids.NetworkExampleBackfillDeleteJobDetails, { input: { job } }, options)
+  }
+
+  /** The same for every job of the caller that has ended. */
+  async deleteAllJobDetails(options?: CallOptions): Promise<AllDetailsDeletion> {
+    return this.#caller.call(ids.NetworkExampleBackfillDeleteAllJobDetails, {}, options)
+  }
+
+  /** Says what another service may do; what is left out gets its default. For admins. */
+  async putCaller(input: PutCallerInput, options?: CallOptions): Promise<CallerView> {
+    return this.#caller.call(ids.NetworkExampleBackfillPutCaller, { input }, options)
+  }
+
+  /**
+   * Takes back what `putCaller` said of a caller. For admins.
+   * @throws CallerNotFound if it has said nothing
+   */
+  async deleteCaller(did: string, options?: CallOptions): Promise<void> {
+    await this.#caller.call(
+      ids.NetworkExampleBackfillDeleteCaller,
+      { input: { did } },
+      { ...options, carriedOut: async (refusal) => (refusal instanceof CallerNotFound ? {} : null) },
+    )
+  }
+
+  /** A page of who may call, by DID. For admins. */
+  async listCallers(params: ListCallersParams = {}, options?: CallOptions): Promise<CallersPage> {
+    return this.#caller.call(ids.NetworkExampleBackfillListCallers, { params }, options)
   }
 
   /** A page of the caller's jobs, newest first. */
@@ -124,6 +228,16 @@ export class BackfillClient {
     return allPages(page, ({ jobs }) => jobs, params.cursor)
   }
 
+  /** All callers, by DID. For admins. */
+  allCallers(
+    params: ListCallersParams = {},
+    options?: CallOptions,
+  ): AsyncGenerator<CallerView, void, undefined> {
+    const page = (cursor?: string) =>
+      this.listCallers({ limit: ITEMS_PER_PAGE, ...params, ...(cursor && { cursor }) }, options)
+    return allPages(page, ({ callers }) => callers, params.cursor)
+  }
+
   /** All of a job's repos, by DID. */
   allRepos(
     job: string,
@@ -152,5 +266,39 @@ export class BackfillClient {
    */
   waitForJob(job: string, options: WaitOptions = {}): Promise<JobView> {
     return waitForEnd(() => this.getJobStatus(job, options), this.#clock, options)
+  }
+
+  /**
+   * Follows a job as it goes: first the whole job as it is, then what happens, repo by repo. With a `cursor` it
+   * begins with everything that changed since that message, each repo in its latest state. Ends after
+   * `jobCompleted`; a lost connection is made again, and nothing is missed. Messages come as fast as they are
+   * taken.
+   * @throws FutureCursor
+   */
+  subscribeJob(job: string, options: StreamOptions = {}): AsyncGenerator<JobMessage, void, undefined> {
+    return this.#caller.subscribe<JobMessage>(
+      ids.NetworkExampleBackfillSubscribeJob,
+      { job },
+      ({ type }) => type === 'jobCompleted',
+      options,
+    )
+  }
+
+  /**
+   * Asks for another status. A repeated request may come too late for what it asks, since the first one has done
+   * it: then the job is where it would be.
+   */
+  #steer(
+    nsid: Parameters<ServiceCaller['call']>[0],
+    input: RetryJobInput,
+    reached: readonly string[],
+    options?: CallOptions,
+  ): Promise<JobView> {
+    const carriedOut = async (refusal: unknown) => {
+      if (!(refusal instanceof InvalidState || refusal instanceof QuotaExceeded)) return null
+      const view = await this.getJobStatus(input.job, options)
+      return reached.includes(view.status) ? view : null
+    }
+    return this.#caller.call<JobView>(nsid, { input }, { ...options, carriedOut })
   }
 }

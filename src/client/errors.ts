@@ -50,6 +50,18 @@ export class LevelNotOffered extends BackfillError {}
 export class JobNotFound extends BackfillError {}
 /** The job's details were deleted. */
 export class DetailsDeleted extends BackfillError {}
+/** The job is in a state in which this cannot be done; the message names it. */
+export class InvalidState extends BackfillError {}
+/** The caller has used up what it may have, such as unfinished jobs; asking again does not help by itself. */
+export class QuotaExceeded extends BackfillError {}
+/** There is no such permission. */
+export class InvalidPermission extends BackfillError {}
+/** `putCaller` has said nothing of this caller. */
+export class CallerNotFound extends BackfillError {}
+/** The cursor of a stream is ahead of the job: it is another job's, or the service has lost what came after. */
+export class FutureCursor extends BackfillError {}
+/** The messages of a stream were not taken in time. The client comes back by itself. */
+export class ConsumerTooSlow extends BackfillError {}
 /** Handles or the caller's own DID cannot be looked up now. */
 export class DirectoryUnavailable extends BackfillError {}
 /** The service knows who calls, and the caller lacks the permission. */
@@ -82,6 +94,12 @@ const BY_NAME = new Map<string, ErrorClass>(
     LevelNotOffered,
     JobNotFound,
     DetailsDeleted,
+    InvalidState,
+    QuotaExceeded,
+    InvalidPermission,
+    CallerNotFound,
+    FutureCursor,
+    ConsumerTooSlow,
     DirectoryUnavailable,
     NotPermitted,
   }),
@@ -93,13 +111,14 @@ export const NAMED_ERRORS: readonly string[] = [...BY_NAME.keys()]
 /** The error of an answer, by its status where that says it all, else by its name. */
 export function errorOf(details: ErrorDetails): BackfillError {
   if (details.status === 401) return new AuthenticationFailed(details)
-  if (details.status === 429) return new RateLimitExceeded(details)
+  // A quota has the status of a rate limit, but no time after which it is a different one.
+  if (details.status === 429 && details.name !== 'QuotaExceeded') return new RateLimitExceeded(details)
   return new (BY_NAME.get(details.name) ?? BackfillError)(details)
 }
 
 /** Whether the same call may succeed a little later: no answer, too many requests, or a fault on the other side. */
 export function isTransient(error: unknown): error is BackfillError {
   if (error instanceof ServiceUnreachable || error instanceof TimeoutError) return true
-  if (!(error instanceof BackfillError)) return false
+  if (!(error instanceof BackfillError) || error instanceof QuotaExceeded) return false
   return error.status === 429 || (error.status >= 500 && error.status !== 501)
 }

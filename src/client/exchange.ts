@@ -148,12 +148,20 @@ function retryAfterIn(headers: Headers, nowMs: number): number | undefined {
   return Number.isNaN(date) ? undefined : Math.max(0, Math.ceil((date - nowMs) / 1_000))
 }
 
-function timedOut({ peer, url, timeoutMs }: ExchangeRequest, cause: unknown): TimeoutError {
+/** There is somebody, who does not answer in time. */
+export function timedOut(
+  { peer, url, timeoutMs }: Pick<ExchangeRequest, 'peer' | 'url' | 'timeoutMs'>,
+  cause: unknown,
+): TimeoutError {
   const message = `${peer} at ${url.origin} did not answer ${methodOf(url)} within ${timeoutMs / 1_000} s`
   return new TimeoutError({ name: 'TimeoutError', message, cause })
 }
 
-function unreachable({ peer, url }: ExchangeRequest, cause: unknown): ServiceUnreachable {
+/** Nobody is there, or the connection broke. */
+export function unreachable(
+  { peer, url }: Pick<ExchangeRequest, 'peer' | 'url'>,
+  cause: unknown,
+): ServiceUnreachable {
   const message = `Cannot reach ${peer} at ${url.origin}: ${reasonOf(cause)}. Is it running there?`
   return new ServiceUnreachable({ name: 'ServiceUnreachable', message, cause })
 }

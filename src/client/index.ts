@@ -1,15 +1,21 @@
 /** The client of Aquifer: everything a program needs that calls the service. */
 export type {
+  CallerView,
   CollectionCount,
   FailureClass,
   FailureCount,
   FailureView,
+  HostAggregate,
+  HostState,
+  HostView,
   JobHost,
   JobStage,
   JobStatus,
   JobView,
   Level,
   Method,
+  Permission,
+  Quotas,
   ReceiptView,
   RecordView,
   RepoStatus,
@@ -20,16 +26,23 @@ export type {
 } from '../../codegen/client/types/network/example/backfill/defs.js'
 export type { CallerOptions } from './caller.js'
 export {
+  type AllDetailsDeletion,
   BackfillClient,
   type BackfillClientOptions,
+  type CallersPage,
   type CallOptions,
   type CreateJobInput,
+  type DetailsDeletion,
   type JobsPage,
+  type ListCallersParams,
   type ListJobReposParams,
   type ListJobsParams,
   type ListRecordsParams,
+  type PdsSummary,
+  type PutCallerInput,
   type RecordsPage,
   type ReposPage,
+  type RetryJobOptions,
   type ServiceDescription,
 } from './client.js'
 export type { Clock } from './clock.js'
@@ -38,28 +51,36 @@ export { type CallerDidDocument, callerDidDocument } from './did-document.js'
 export {
   AuthenticationFailed,
   BackfillError,
+  CallerNotFound,
   ClientTokenConflict,
+  ConsumerTooSlow,
   DetailsDeleted,
   DirectoryUnavailable,
   type ErrorDetails,
+  FutureCursor,
   InvalidCollection,
+  InvalidPermission,
   InvalidRepo,
   InvalidRequest,
   InvalidResponse,
+  InvalidState,
   JobNotFound,
   LevelNotOffered,
   LoginFailed,
   MethodNotOffered,
   NotPermitted,
+  QuotaExceeded,
   RateLimitExceeded,
   ScopeTooBroad,
   ServiceUnreachable,
   SessionExpired,
   TimeoutError,
 } from './errors.js'
+export type { JobMessage } from './job-messages.js'
 export { formatPrivateKey, generateKey, type Keypair, type PrivateKey, parsePrivateKey } from './keys.js'
 export { repoOf } from './repo.js'
 export type { RetryOptions } from './retry.js'
 export { type LoginOptions, PdsSession, type SavedSession, type SessionOptions } from './session.js'
+export type { Reconnect, StreamOptions } from './stream.js'
 export { mintServiceToken, type TokenRequest } from './token.js'
 export type { WaitOptions } from './wait.js'

@@ -1,5 +1,5 @@
 import type { Clock } from './clock.js'
-import { type BackfillError, isTransient } from './errors.js'
+import { type BackfillError, isTransient, RateLimitExceeded } from './errors.js'
 
 /** How often and how soon a failed call is tried again. */
 export interface RetryOptions {
@@ -50,18 +50,22 @@ export function retryDelay(
 
 /**
  * Makes attempts until one succeeds. For calls that do no harm when they are made twice.
+ * @param attempt learns whether an earlier one may have had its effect, though its answer never came
  * @throws what the last attempt threw; the signal's reason when it aborts
  */
 export async function withRetries<T>(
-  attempt: () => Promise<T>,
+  attempt: (isRepeat: boolean) => Promise<T>,
   { policy, clock, signal }: { policy: RetryPolicy; clock: Clock; signal?: AbortSignal | undefined },
 ): Promise<T> {
+  let isRepeat = false
   for (let failures = 1; ; failures += 1) {
     try {
-      return await attempt()
+      return await attempt(isRepeat)
     } catch (error) {
       const delayMs = isTransient(error) ? retryDelay(policy, error, failures, clock.random()) : null
       if (delayMs === null) throw error
+      // Whoever is told to wait has done nothing yet.
+      isRepeat ||= !(error instanceof RateLimitExceeded)
       await clock.sleep(delayMs, signal)
     }
   }

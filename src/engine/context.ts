@@ -4,7 +4,9 @@ import type { Config } from '../config.js'
 import type { Tell } from '../events.js'
 import type { CollectionIds } from '../store/collections.js'
 import type { Db } from '../store/database.js'
+import type { JobNotices } from '../store/notices.js'
 import type { Dispatch } from './dispatch.js'
+import type { Engagements } from './engagements.js'
 import type { Gate } from './gate.js'
 import type { Relays } from './relays.js'
 import type { RetryPolicy } from './retry.js'
@@ -17,6 +19,9 @@ export interface EngineContext {
   readonly http: HttpClient
   readonly writer: Writer
   readonly dispatch: Dispatch
+  /** To be entered by whoever works on a job, for as long as it does. */
+  readonly engagements: Engagements
+  readonly notices: JobNotices
   readonly collections: CollectionIds
   readonly tell: Tell
   /** The directory, as a host. */
@@ -27,6 +32,7 @@ export interface EngineContext {
   readonly now: () => number
   readonly random: () => number
   readonly sweepEveryMs: number
+  readonly houseEveryMs: number
   readonly retry: { readonly repo: RetryPolicy; readonly listing: RetryPolicy }
   /** Looks up accounts, each request after `pace`: in its turn at the directory. */
   readonly identitiesPaced: (pace: () => Promise<void>) => Identities

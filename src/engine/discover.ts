@@ -1,27 +1,30 @@
 import { Failure, RateLimited } from '../atproto/outcome.js'
 import { listReposByCollection } from '../atproto/relay.js'
+import { finishDiscovery, openRepoCount, type RunningJob, runningJobs } from '../store/jobs.js'
 import {
-  failJob,
-  finishDiscovery,
-  openRepoCount,
-  type RunningJob,
-  runningJobs,
-  startJob,
-} from '../store/jobs.js'
-import { deferListing, type Listing, openListings, saveListingPage } from '../store/listings.js'
+  deferListing,
+  giveUpListing,
+  type Listing,
+  openListings,
+  saveListingPage,
+} from '../store/listings.js'
+import { reachStage } from '../store/transitions.js'
 import { isRetryable } from '../verdict.js'
 import type { EngineContext } from './context.js'
+import { JobStopped } from './engagements.js'
 import type { Gate } from './gate.js'
 import { SHORT_PAUSE_MS, TURN_MS } from './limits.js'
 import { backoffMs } from './retry.js'
 import { hostQuery } from './session.js'
-import { settleJob } from './settle.js'
+import { settleJobs } from './settle.js'
 
 /**
  * Finding a job's repos: every configured relay is asked for every collection, page by page, and what they say
  * is united. A page commits with its cursor. One discoverer works on a job at a time; a page saved by one that
  * was taken for dead is refused, because the cursor has moved.
  */
+
+const TOO_MANY_REPOS = 'it found more repos than a job of this caller may have'
 
 /** Characters of a cursor in a message. */
 const CURSOR_SHOWN = 60
@@ -30,7 +33,10 @@ const CURSOR_SHOWN = 60
 export async function discoverRepos(ctx: EngineContext, jobKey: number, signal: AbortSignal): Promise<void> {
   const job = (await runningJobs(ctx.db)).find(({ key }) => key === jobKey)
   if (!job) return
-  await startJob(ctx.db, job.key, 'discovering-repos', new Date(ctx.now()))
+  using hold = await ctx.engagements.enter(job.key)
+  if (!hold) return
+  const signals = { stop: signal, hold: hold.signal }
+  await reachStage(ctx.db, job.key, 'discovering-repos', new Date(ctx.now()))
   const listings = await openListings(ctx.db, job.key)
   // Relays side by side, the listings of one relay one after the other.
   const byRelay = Map.groupBy(listings, (listing) => listing.relay)
@@ -41,7 +47,7 @@ export async function discoverRepos(ctx: EngineContext, jobKey: number, signal: 
       for (const listing of ofRelay) {
         if (gate.nextAt - ctx.now() > SHORT_PAUSE_MS) return
         if (listing.retryAt && listing.retryAt.getTime() > ctx.now()) continue
-        await readListing(ctx, { job, listing, gate, signal, endsAt })
+        await readListing(ctx, { job, listing, gate, signals, endsAt })
       }
     }),
   )
@@ -49,30 +55,31 @@ export async function discoverRepos(ctx: EngineContext, jobKey: number, signal: 
   for (const reading of readings) if (reading.status === 'rejected') throw reading.reason
   await finishDiscovery(ctx.db, job.key)
   if (ctx.now() >= endsAt) await ctx.dispatch.wake('discover', [job.key])
-  await settleJob(ctx, job.key)
+  await settleJobs(ctx, [job.key])
 }
 
 interface Reading {
   readonly job: RunningJob
   readonly listing: Listing
   readonly gate: Gate
-  readonly signal: AbortSignal
+  readonly signals: { readonly stop: AbortSignal; readonly hold: AbortSignal }
   readonly endsAt: number
 }
 
 async function readListing(
   ctx: EngineContext,
-  { job, listing, gate, signal, endsAt }: Reading,
+  { job, listing, gate, signals, endsAt }: Reading,
 ): Promise<void> {
-  const query = hostQuery(ctx, listing.relay, gate, signal)
+  const query = hostQuery(ctx, listing.relay, gate, signals)
   let { cursor, attempts } = listing
   try {
     do {
-      if (ctx.now() >= endsAt) return
+      if (ctx.now() >= endsAt || signals.hold.aborted) return
       const page = await listReposByCollection(query, { collection: listing.collection, cursor })
       const { relay, collection } = listing
       const saved = await saveListingPage(ctx.db, job.key, { relay, collection, cursor }, page)
-      if (saved === 'moved-on') return
+      if (saved === 'moved-on' || saved === 'stopped') return
+      if (saved === 'too-many-repos') return await giveUp(ctx, job, listing, TOO_MANY_REPOS)
       if (saved === 'loop') {
         const met = page.cursor?.slice(0, CURSOR_SHOWN)
         throw new Failure('cursor-loop', `listReposByCollection: the cursor ${met} leads back to itself`)
@@ -84,12 +91,13 @@ async function readListing(
         repos: page.dids.length,
         invalid: page.invalid,
       })
+      ctx.notices.tell([job.key])
       await ctx.dispatch.wake('resolve', [ctx.directoryHost])
       cursor = page.cursor
       attempts = 0
     } while (cursor !== null && (await openRepoCount(ctx.db, job.key)) < ctx.config.engine.queuedRepos)
   } catch (error) {
-    if (signal.aborted) return
+    if (signals.stop.aborted || error instanceof JobStopped) return
     if (error instanceof RateLimited) {
       await ctx.relays.pause(listing.relay, error.until)
       await postpone(ctx, job, listing, attempts, error.until, error.message)
@@ -110,9 +118,16 @@ async function failed(
     await postpone(ctx, job, listing, attempts, retryAt, failure.message)
     return
   }
-  const error = `Discovery of ${listing.collection} at ${listing.relay} failed: ${failure.failure}: ${failure.message}`
-  if (await failJob(ctx.db, job.key, error, new Date(ctx.now())))
-    ctx.tell('job.failed', { job: job.id, error })
+  await giveUp(ctx, job, listing, `${failure.failure}: ${failure.message}`)
+}
+
+/** The repos that were found keep their outcomes; the job fails when each has one. */
+async function giveUp(ctx: EngineContext, job: RunningJob, listing: Listing, why: string): Promise<void> {
+  const { relay, collection } = listing
+  const error = `Discovery of ${collection} at ${relay} failed: ${why}`
+  if (await giveUpListing(ctx.db, job.key, listing, error))
+    ctx.tell('discovery.failed', { job: job.id, error })
+  ctx.notices.tell([job.key])
 }
 
 async function postpone(

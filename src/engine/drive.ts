@@ -1,15 +1,16 @@
-import type { Identities } from '../atproto/identity.js'
 import { RateLimited } from '../atproto/outcome.js'
 import type { Query } from '../atproto/pds.js'
 import { claimHost, deferHost, type HostClaim } from '../store/hosts.js'
 import { type RunningJob, runningJobs } from '../store/jobs.js'
 import { type DueRepo, dueRepos, hasRecords } from '../store/repos.js'
 import type { EngineContext } from './context.js'
+import { type Hold, JobStopped } from './engagements.js'
 import { fetchRepo } from './fetch.js'
 import { Gate } from './gate.js'
 import { SHORT_PAUSE_MS, TURN_MS } from './limits.js'
 import { ClaimLost } from './repo-state.js'
 import { hostQuery } from './session.js'
+import { Turns } from './turns.js'
 
 /**
  * Driving a host: taking its due repos, a few at a time, each in its turn at the host's gate, until none is
@@ -19,6 +20,9 @@ import { hostQuery } from './session.js'
 
 /** Due repos read at once, for each job. */
 const READ_AHEAD = 100
+
+/** How soon the repos of a job that begins meanwhile get their turns, ms. */
+const LOOK_EVERY_MS = 1_000
 
 /** Those under way wait for a pause of up to this long, so often in a row. Hosts that say no time mean a minute. */
 const WAITED_OUT_MS = 90_000
@@ -52,7 +56,6 @@ class Driver {
   readonly #underWay = new Map<number, Promise<void>>()
   /** Repos begun in this turn, for whichever job: records of them may be stored by now. */
   readonly #begun = new Set<number>()
-  readonly #identities: Identities
   #paused = false
   #error: unknown = null
 
@@ -62,21 +65,15 @@ class Driver {
     this.#gate = gate
     this.#signal = AbortSignal.any([signal, this.#stop.signal])
     this.#endsAt = ctx.now() + TURN_MS
-    this.#identities = ctx.identitiesPaced(() => ctx.directoryGate.pass(this.#signal))
   }
 
   async run(): Promise<void> {
     try {
-      for await (const { job, repo } of this.#due()) {
-        // Two jobs may want the same repo: one after the other.
-        await this.#underWay.get(repo.repo)
-        while (this.#underWay.size >= this.#ctx.config.network.hostConcurrency) {
-          await Promise.race(this.#underWay.values())
-        }
+      // Until a look at all jobs finds nothing that can be begun.
+      while (await this.#round()) {
+        // What was under way may have become due again, or be done: seen only when it has ended.
+        await Promise.all(this.#underWay.values())
         if (!this.#goesOn()) break
-        this.repos += 1
-        const done = this.#fetch(job, repo).finally(() => this.#underWay.delete(repo.repo))
-        this.#underWay.set(repo.repo, done)
       }
     } catch (error) {
       this.#error ??= error
@@ -95,41 +92,69 @@ class Driver {
     return !this.#signal.aborted && !this.#paused && this.#error === null && !this.outOfTime
   }
 
-  /** Due repos, one of each job in turn, until a look at all jobs finds none. */
-  async *#due(): AsyncGenerator<{ job: RunningJob; repo: DueRepo }> {
+  /** Begins every repo that is due, in fair turns. @returns whether there was one */
+  async #round(): Promise<boolean> {
+    const turns = new Turns<DueQueue>()
+    const queues = new Map<number, DueQueue>()
+    const idle = new Set<DueQueue>()
+    let lookedAt = Number.NEGATIVE_INFINITY
+    let begun = false
     for (;;) {
-      const queues = (await runningJobs(this.#ctx.db)).map(
-        (job) => new DueQueue(this.#ctx, this.#claim.host, job),
-      )
-      let found = false
-      for (let left = queues; left.length > 0; ) {
-        const still: DueQueue[] = []
-        for (const queue of left) {
-          const repo = await queue.next()
-          if (!repo) continue
-          still.push(queue)
-          found = true
-          yield { job: queue.job, repo }
+      if (this.#ctx.now() - lookedAt >= LOOK_EVERY_MS) {
+        lookedAt = this.#ctx.now()
+        for (const job of await runningJobs(this.#ctx.db)) {
+          const queue = queues.get(job.key) ?? new DueQueue(this.#ctx, this.#claim.host, job)
+          if (!queues.has(job.key) || idle.delete(queue)) turns.add(job.caller, queue)
+          queues.set(job.key, queue)
         }
-        left = still
       }
-      // What was under way during the look may have become due again, or be done: seen only when it has ended.
-      await Promise.all(this.#underWay.values())
-      if (!found || !this.#goesOn()) return
+      const queue = turns.next()
+      if (!queue) return begun
+      const repo = await queue.next()
+      const hold = repo ? await this.#ctx.engagements.enter(queue.job.key) : null
+      if (!repo || !hold) {
+        turns.remove(queue)
+        idle.add(queue)
+        continue
+      }
+      if (!(await this.#begin(queue.job, repo, hold))) return false
+      begun = true
     }
   }
 
+  /** Begins one repo when there is room for it. @returns false when the driver is to end */
+  async #begin(job: RunningJob, repo: DueRepo, hold: Hold): Promise<boolean> {
+    // Two jobs may want the same repo: one after the other.
+    await this.#underWay.get(repo.repo)
+    while (this.#underWay.size >= this.#ctx.config.network.hostConcurrency) {
+      await Promise.race(this.#underWay.values())
+    }
+    if (!this.#goesOn()) {
+      hold[Symbol.dispose]()
+      return false
+    }
+    this.repos += 1
+    const done = this.#fetch(job, repo, hold.signal).finally(() => {
+      this.#underWay.delete(repo.repo)
+      hold[Symbol.dispose]()
+    })
+    this.#underWay.set(repo.repo, done)
+    return true
+  }
+
   /** Never rejects: nobody may be listening when it ends. */
-  async #fetch(job: RunningJob, repo: DueRepo): Promise<void> {
-    const query = this.#patient(hostQuery(this.#ctx, this.#claim.origin, this.#gate, this.#signal))
-    const goesOn = () => !this.#signal.aborted && this.#error === null && !this.outOfTime
+  async #fetch(job: RunningJob, repo: DueRepo, hold: AbortSignal): Promise<void> {
+    const signals = { stop: this.#signal, hold }
+    const query = this.#patient(hostQuery(this.#ctx, this.#claim.origin, this.#gate, signals))
+    const goesOn = () => !this.#signal.aborted && !hold.aborted && this.#error === null && !this.outOfTime
+    const turnAtDirectory = () => this.#ctx.directoryGate.pass(AbortSignal.any([this.#signal, hold]))
     try {
       const stored = repo.stored || (await this.#storedMeanwhile(repo))
       const assignment = { claim: this.#claim, job, repo: { ...repo, stored }, query, goesOn }
-      await fetchRepo(this.#ctx, { ...assignment, identities: this.#identities })
+      await fetchRepo(this.#ctx, { ...assignment, turnAtDirectory })
     } catch (error) {
-      // A pause too long to be waited out: the repo is due as it was.
-      if (this.#signal.aborted || error instanceof RateLimited) return
+      // A pause too long to be waited out, or a job that is to stop: the repo is due as it was.
+      if (this.#signal.aborted || error instanceof RateLimited || error instanceof JobStopped) return
       if (error instanceof ClaimLost) this.#letGo()
       else this.#error ??= error
     }
@@ -174,13 +199,12 @@ class Driver {
   }
 }
 
-/** A job's due repos on a host, read ahead in small portions. */
+/** A job's due repos on a host in the order they were queued, read ahead in small portions. */
 class DueQueue {
   readonly #ctx: EngineContext
   readonly #host: number
   #ready: DueRepo[] = []
   #after = 0
-  #atEnd = false
 
   constructor(
     ctx: EngineContext,
@@ -191,12 +215,12 @@ class DueQueue {
     this.#host = host
   }
 
+  /** @returns undefined when none is left for now; of those that come later, the ones queued behind it are seen */
   async next(): Promise<DueRepo | undefined> {
-    if (this.#ready.length === 0 && !this.#atEnd) {
+    if (this.#ready.length === 0) {
       const due = { host: this.#host, job: this.job.key, after: this.#after, limit: READ_AHEAD }
       this.#ready = await dueRepos(this.#ctx.db, due)
       this.#after = this.#ready.at(-1)?.id ?? this.#after
-      this.#atEnd = this.#ready.length < READ_AHEAD
     }
     return this.#ready.shift()
   }

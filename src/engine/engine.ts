@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { PgBoss } from 'pg-boss'
 import type { HttpClient } from '../atproto/http.js'
 import type { Identities } from '../atproto/identity.js'
@@ -6,15 +7,18 @@ import type { Tell } from '../events.js'
 import { CollectionIds } from '../store/collections.js'
 import type { Store } from '../store/database.js'
 import { hostIds } from '../store/hosts.js'
+import type { JobNotices } from '../store/notices.js'
 import type { EngineContext } from './context.js'
 import { discoverRepos } from './discover.js'
 import { Dispatch } from './dispatch.js'
 import { driveHost } from './drive.js'
+import { Engagements } from './engagements.js'
 import type { Gate } from './gate.js'
+import { HOUSE_EVERY_MS, keepHouseUntil } from './janitor.js'
 import { Relays } from './relays.js'
 import { resolveRepos } from './resolve.js'
 import { LISTING_RETRY, REPO_RETRY, type RetryPolicy } from './retry.js'
-import { Settler } from './settle.js'
+import { Settler, settleStopping } from './settle.js'
 import { SWEEP_EVERY_MS, sweepUntil } from './sweep.js'
 import { Writer } from './writer.js'
 
@@ -25,10 +29,12 @@ export interface EngineOptions {
   readonly identities: (beforeRequest: () => Promise<void>) => Identities
   /** Sets the pace at the directory for all of this process. */
   readonly directoryGate: Gate
+  readonly notices: JobNotices
   readonly tell: Tell
   readonly now: () => number
   readonly random: () => number
   readonly sweepEveryMs?: number
+  readonly houseEveryMs?: number
   readonly retry?: { readonly repo?: RetryPolicy; readonly listing?: RetryPolicy }
 }
 
@@ -49,6 +55,7 @@ export class Engine implements AsyncDisposable {
   readonly #ctx: EngineContext
   readonly #boss: PgBoss
   readonly #settler: Settler
+  readonly #unlisten: () => void
   readonly #stop = new AbortController()
   readonly #loops: Promise<void>[]
   #sweptAt: number
@@ -66,7 +73,13 @@ export class Engine implements AsyncDisposable {
       sweepUntil(ctx, signal, () => {
         this.#sweptAt = ctx.now()
       }),
+      watchJobsUntil(ctx, signal),
+      keepHouseUntil(ctx, signal),
     ]
+    this.#unlisten = ctx.notices.on((job) => {
+      // A hint that it may be to stop: else it is noticed at the next look.
+      if (ctx.engagements.has(job)) void lookAtJobs(ctx)
+    })
   }
 
   /** Starts working on every job that runs. The schema must be up to date. */
@@ -82,7 +95,11 @@ export class Engine implements AsyncDisposable {
     await boss.start()
     const dispatch = new Dispatch(boss, tell)
     await dispatch.prepare()
-    const settler = new Settler({ db: store.db, tell, now })
+    const settling = { db: store.db, tell, now, notices: options.notices }
+    const settler = new Settler(settling)
+    const engagements = new Engagements(store.db, (job) => settleStopping(settling, job))
+    // Before any work: nobody enters a job for a process that nobody knows.
+    await engagements.report()
     // A row of its own, even where a PDS answers at the same origin: each has its driver.
     const directory = `${config.network.directoryUrl}#directory`
     const directoryHost = (await hostIds(store.db, [directory])).get(directory)!
@@ -90,11 +107,16 @@ export class Engine implements AsyncDisposable {
       ...options,
       db: store.db,
       dispatch,
-      writer: new Writer(store.pool, (steps) => settler.noticed(steps)),
+      engagements,
+      writer: new Writer(store.pool, (steps) => {
+        settler.noticed(steps)
+        options.notices.tell(steps.map((step) => step.job))
+      }),
       collections: new CollectionIds(store.db),
       directoryHost,
       relays: new Relays(store.db, config.network.hostRpm, now),
       sweepEveryMs: options.sweepEveryMs ?? SWEEP_EVERY_MS,
+      houseEveryMs: options.houseEveryMs ?? HOUSE_EVERY_MS,
       retry: { repo: options.retry?.repo ?? REPO_RETRY, listing: options.retry?.listing ?? LISTING_RETRY },
       identitiesPaced: options.identities,
     }
@@ -110,9 +132,33 @@ export class Engine implements AsyncDisposable {
   /** Lets go of everything under way, at its last durable step, and returns when nothing runs any more. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort(new Error('the engine is stopping'))
+    this.#unlisten()
     await Promise.all(this.#loops)
     await this.#settler.flush()
+    await this.#ctx.engagements.end().catch((error: unknown) => {
+      this.#ctx.tell('engine.sweep-failed', { err: error })
+    })
     await this.#boss.stop({ graceful: false, close: false })
     this.#ctx.tell('engine.stopped')
+  }
+}
+
+/** How soon a job that is to stop is noticed where no notice comes through, ms. */
+const LOOK_EVERY_MS = 1_000
+
+/** Says that this process is alive, and looks which of its jobs are to stop. */
+async function watchJobsUntil(ctx: EngineContext, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    await lookAtJobs(ctx)
+    await sleep(LOOK_EVERY_MS, undefined, { signal }).catch(() => {})
+  }
+}
+
+async function lookAtJobs({ engagements, tell }: EngineContext): Promise<void> {
+  try {
+    await engagements.report()
+    await engagements.refresh()
+  } catch (error) {
+    tell('engine.sweep-failed', { err: error })
   }
 }

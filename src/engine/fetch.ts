@@ -1,4 +1,3 @@
-import type { Identities } from '../atproto/identity.js'
 import { Failure, RateLimited, Unavailable } from '../atproto/outcome.js'
 import { type Query, RepoNotFound } from '../atproto/pds.js'
 import { type HostClaim, hostIds } from '../store/hosts.js'
@@ -15,15 +14,15 @@ export interface Assignment {
   readonly job: RunningJob
   readonly repo: DueRepo
   readonly query: Query
-  /** Whether the driver still has time; a reading that can be gone on with later ends at a page otherwise. */
+  /** Whether driver and job go on; a reading that can be gone on with later ends at a page otherwise. */
   readonly goesOn: () => boolean
-  /** Looks up accounts at the directory's pace. */
-  readonly identities: Identities
+  /** Waits for a request's turn at the directory. */
+  readonly turnAtDirectory: () => Promise<void>
 }
 
 /**
  * Takes one repo to its outcome, or to a later try.
- * @throws RateLimited, ClaimLost, or what the database or a shutdown threw: the repo stays as last written
+ * @throws RateLimited, ClaimLost, JobStopped, or what the database or a shutdown threw: the repo stays as last written
  */
 export async function fetchRepo(ctx: EngineContext, assignment: Assignment): Promise<void> {
   const state = new RepoState(ctx, assignment)
@@ -44,8 +43,8 @@ export async function fetchRepo(ctx: EngineContext, assignment: Assignment): Pro
 async function read(ctx: EngineContext, assignment: Assignment, state: RepoState): Promise<void> {
   const { job, repo, query, goesOn } = assignment
   const earlier = repo.progress as Progress | null
-  // A reading that replaces rows holds their keys in memory; begun in another process, it starts over.
-  const from = earlier?.replaces ? null : earlier
+  // An older version kept the keys that such a reading found in memory only: it starts over.
+  const from = earlier?.replaces && earlier.reading === undefined ? null : earlier
   const wish = {
     did: repo.did,
     collections: job.collections,
@@ -60,7 +59,7 @@ async function read(ctx: EngineContext, assignment: Assignment, state: RepoState
       written = state.store(reading)
       // Awaited with the next page in hand, or below: a failure before that must not count as unhandled.
       written.catch(() => {})
-      if (reading.kind === 'page' && !reading.progress.replaces && !goesOn()) break
+      if (reading.kind !== 'complete' && !goesOn()) break
     }
   } finally {
     // When the reading fails too: what is written of the failure must not overtake the page before it.
@@ -74,7 +73,7 @@ async function read(ctx: EngineContext, assignment: Assignment, state: RepoState
  */
 async function follow(
   ctx: EngineContext,
-  { claim, repo, identities }: Assignment,
+  { claim, repo, turnAtDirectory }: Assignment,
   state: RepoState,
   gone: RepoNotFound | Unavailable,
 ): Promise<void> {
@@ -84,7 +83,7 @@ async function follow(
     return state.deferred(new Date(directoryGate.heldUntil))
   }
   try {
-    const located = await identities.locate(repo.did, true)
+    const located = await ctx.identitiesPaced(turnAtDirectory).locate(repo.did, true)
     if (located.origin === claim.origin) throw verdict(gone, claim.origin)
     const hosts = await hostIds(ctx.db, [located.origin])
     await state.moved(hosts.get(located.origin)!, located.origin)

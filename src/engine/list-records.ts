@@ -51,11 +51,13 @@ export interface Progress {
   readonly level: Level
   /** How often the repo changed under the reading. */
   readonly restarts: number
-  /**
-   * Rows of an older state may be stored, so the reading must say at its end which keys there are. Their list
-   * is held in memory only: such a reading cannot be taken up by another process.
-   */
+  /** Rows of an older state may be stored, so it must be known at the end which keys the reading found. */
   readonly replaces: boolean
+  /**
+   * Which reading of the repo this is: ms since epoch when it began, later with each restart. The keys found
+   * are kept under it. Absent in what older versions wrote.
+   */
+  readonly reading?: number
 }
 
 export interface Reading {
@@ -64,6 +66,9 @@ export interface Reading {
   readonly records: readonly CheckedRecord[]
   readonly progress: Progress
 }
+
+/** The repo did not hold still. Going on from the last progress would lead here again. */
+export class GaveUpReading extends Failure {}
 
 const RESTARTS_MAX = 3
 
@@ -103,6 +108,7 @@ export async function* readByListRecords(
           progress = startOf(progress.collections, rev, {
             replaces: progress.replaces,
             restarts: progress.restarts,
+            reading: nextReading(now, progress),
           })
           held = null
           continue
@@ -119,10 +125,10 @@ export async function* readByListRecords(
       return
     }
     if (progress.restarts >= RESTARTS_MAX) {
-      throw new Failure('too-slow', `the repo changed during each of ${RESTARTS_MAX + 1} readings`)
+      throw new GaveUpReading('too-slow', `the repo changed during each of ${RESTARTS_MAX + 1} readings`)
     }
     held = null
-    progress = await begin(query, wish, now, progress.restarts + 1)
+    progress = await begin(query, wish, now, progress)
     yield { kind: 'restarted', records: [], progress }
   }
 }
@@ -139,8 +145,18 @@ async function latestRev(query: Query, { did, lastRev }: Wish, now: () => number
   return rev
 }
 
-/** The state before the first page. */
-async function begin(query: Query, wish: Wish, now: () => number, restarts = 0): Promise<Progress> {
+/**
+ * The state before the first page.
+ * @param before the reading that this one comes after, because the repo changed
+ */
+async function begin(
+  query: Query,
+  wish: Wish,
+  now: () => number,
+  before: Progress | null = null,
+): Promise<Progress> {
+  const reading = nextReading(now, before)
+  const restarts = before === null ? 0 : before.restarts + 1
   const named = namesEveryCollection(wish.collections)
   // Asked before anything else, so that what appears from here on moves it.
   const bracketed = wish.stored || restarts > 0 || !named || wish.collections.length > 1
@@ -150,13 +166,13 @@ async function begin(query: Query, wish: Wish, now: () => number, restarts = 0):
   if (collections.length > COLLECTIONS_MAX) {
     throw new Failure('body-too-large', `the repo names ${collections.length} collections`)
   }
-  return startOf(collections, rev, { replaces: wish.stored || restarts > 0, restarts })
+  return startOf(collections, rev, { replaces: wish.stored || restarts > 0, restarts, reading })
 }
 
 function startOf(
   collections: readonly string[],
   rev: string | null,
-  origin: { replaces: boolean; restarts: number },
+  origin: { replaces: boolean; restarts: number; reading: number },
 ): Progress {
   return {
     collections,
@@ -170,6 +186,11 @@ function startOf(
     level: 'content',
     ...origin,
   }
+}
+
+/** Later than the one before also where clocks differ or are set back: their keys must not be mixed up. */
+function nextReading(now: () => number, before: Progress | null): number {
+  return Math.max(now(), (before?.reading ?? 0) + 1)
 }
 
 function wasAtRest(rev: string, beganAt: number): boolean {

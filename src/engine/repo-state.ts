@@ -1,11 +1,12 @@
 import { Failure, type Unavailable } from '../atproto/outcome.js'
 import type { EventName } from '../events.js'
-import { TextArray } from '../store/binary.js'
-import { entombMissing, type Move, type RecordRow, type RepoStep } from '../store/steps.js'
-import type { Method } from '../verdict.js'
+import { namesEveryCollection, wantedCollections } from '../jobs/scope.js'
+import type { PoolClient } from '../store/database.js'
+import { entombMissing, forgetReadings, type Move, type RepoStep, storedCollections } from '../store/steps.js'
+import { isRetryable, type Method, type RepoStatus } from '../verdict.js'
 import type { EngineContext } from './context.js'
 import type { Assignment } from './fetch.js'
-import type { Progress, Reading } from './list-records.js'
+import { GaveUpReading, type Progress, type Reading } from './list-records.js'
 import { afterFailure } from './retry.js'
 
 /** The host has another driver by now, or the repo its outcome: nothing more of it is to be written. */
@@ -20,9 +21,8 @@ export class RepoState {
   readonly #ctx: EngineContext
   readonly #assignment: Assignment
   #records: number
+  /** As it is stored; where it replaces rows, the keys it found are stored too. */
   #progress: Progress | null
-  /** The keys seen, where rows of an older state must be told from the ones that are still there. */
-  #kept: { collections: number[]; rkeys: TextArray } | null = null
 
   constructor(ctx: EngineContext, assignment: Assignment) {
     this.#ctx = ctx
@@ -39,7 +39,6 @@ export class RepoState {
       collection: ids.get(collection)!,
       ...row,
     }))
-    this.#remember(reading, rows)
     const content = {
       method: METHOD,
       level: progress.level,
@@ -48,7 +47,9 @@ export class RepoState {
       records: progress.records,
     }
     if (kind !== 'complete') {
-      await this.#write({ ...content, status: 'fetching', progress: JSON.stringify(progress) })
+      const move = { ...content, status: 'fetching', progress: JSON.stringify(progress) } as const
+      if (kind === 'restarted') await this.#leave(move)
+      else await this.#write({ ...move, reading: progress.replaces ? progress.reading : undefined })
       this.#progress = progress
       return
     }
@@ -59,13 +60,13 @@ export class RepoState {
       counts: progress.counts,
     }
     const step = this.#step({ ...content, status: 'completed', receipt })
-    if (this.#kept) await this.#replace(step, [...ids.values()], this.#kept)
+    if (progress.replaces) await this.#replace(step, progress.reading!, ids)
     else await this.#send(step)
     this.#tell('repo.completed', { records: progress.records })
   }
 
   async unavailable(unavailable: Unavailable): Promise<void> {
-    await this.#write({ status: 'unavailable', reason: unavailable.reason })
+    await this.#leave({ status: 'unavailable', reason: unavailable.reason })
     this.#tell('repo.unavailable', { reason: unavailable.reason })
   }
 
@@ -75,18 +76,20 @@ export class RepoState {
     const attempts = this.#assignment.repo.attempts + 1
     const next = afterFailure(failure.failure, attempts, retry.repo, random())
     const why = { failure: failure.failure, message: failure.message, attempts }
-    if (next.kind === 'give-up') {
-      await this.#write({ ...why, status: 'failed' })
-      this.#tell('repo.failed', why)
-      return
-    }
-    await this.#postpone({ ...why, retryAt: new Date(this.#ctx.now() + next.delayMs) })
-    this.#tell('repo.deferred', why)
+    const move: Move =
+      next.kind === 'give-up'
+        ? { ...why, status: 'failed' }
+        : { ...why, status: this.#status, retryAt: new Date(this.#ctx.now() + next.delayMs) }
+    const over = failure instanceof GaveUpReading || !isRetryable(failure.failure)
+    // Also for good this keeps what is read, if only an answer was missing: whoever asks for it goes on there.
+    if (over) await this.#leave(move)
+    else await this.#write({ ...this.#standing, ...move })
+    this.#tell(next.kind === 'give-up' ? 'repo.failed' : 'repo.deferred', why)
   }
 
   /** Waits until then, at no cost to the repo. */
   async deferred(until: Date): Promise<void> {
-    await this.#postpone({ retryAt: until })
+    await this.#write({ ...this.#standing, status: this.#status, retryAt: until })
   }
 
   /** Hands the repo to the host it lives on now, where its reading starts over. */
@@ -95,32 +98,42 @@ export class RepoState {
     if (attempts >= this.#ctx.retry.repo.attempts) {
       throw new Failure('repo-not-found', 'none of the hosts its identity named in turn knows this account')
     }
-    await this.#write({ status: 'resolved', movedTo: host, records: 0, attempts })
+    await this.#leave({ status: 'resolved', movedTo: host, records: 0, attempts })
     this.#tell('repo.moved', { to: origin })
     await this.#ctx.dispatch.wake('drive', [host])
   }
 
-  async #postpone(move: Partial<RepoStep>): Promise<void> {
-    const progress = this.#progress === null ? {} : { progress: JSON.stringify(this.#progress) }
-    await this.#write({ status: this.#progress === null ? 'resolved' : 'fetching', ...progress, ...move })
+  get #status(): RepoStatus {
+    return this.#progress === null ? 'resolved' : 'fetching'
   }
 
-  /** Keeps the keys of a reading that replaces rows: at its end the rest is known to be gone. */
-  #remember({ kind, progress }: Reading, rows: readonly RecordRow[]): void {
-    if (!progress.replaces) return
-    if (this.#kept === null || kind === 'restarted') this.#kept = { collections: [], rkeys: new TextArray() }
-    for (const row of rows) {
-      this.#kept.collections.push(row.collection)
-      this.#kept.rkeys.push(row.rkey)
-    }
+  /** A step that does not name it drops it. */
+  get #standing(): Pick<RepoStep, 'progress'> {
+    return this.#progress === null ? {} : { progress: JSON.stringify(this.#progress) }
   }
 
-  async #replace(step: RepoStep, collections: number[], kept: { collections: number[]; rkeys: TextArray }) {
-    const missing = { repo: step.repo, collections, rev: step.rev, kept }
-    const applied = await this.#ctx.writer.writeWith(step, async (client) => {
-      await entombMissing(client, missing)
+  /** Completes the repo, and removes what the reading did not find. */
+  async #replace(step: RepoStep, reading: number, read: ReadonlyMap<string, number>): Promise<void> {
+    const { collections: wish } = this.#assignment.job
+    const { job, repo, rev, rows } = step
+    await this.#sendWith(step, async (client) => {
+      // A collection of which nothing is left is not among those that the host named.
+      const stored = namesEveryCollection(wish) ? read : await storedCollections(client, repo)
+      const collections = wantedCollections(wish, [...stored.keys()]).map((nsid) => stored.get(nsid)!)
+      await entombMissing(client, { job, repo, reading, collections, rev, lastPage: rows })
+      if (this.#keepsKeys) await forgetReadings(client, step)
     })
-    if (!applied) throw new ClaimLost()
+  }
+
+  /** Makes a move with which the reading so far is over, and the keys it found are of no use any more. */
+  async #leave(move: Move): Promise<void> {
+    const step = this.#step(move)
+    if (this.#keepsKeys) await this.#sendWith(step, (client) => forgetReadings(client, step))
+    else await this.#send(step)
+  }
+
+  get #keepsKeys(): boolean {
+    return this.#progress?.replaces === true
   }
 
   async #write(move: Move): Promise<void> {
@@ -147,6 +160,11 @@ export class RepoState {
 
   async #send(step: RepoStep): Promise<void> {
     if (!(await this.#ctx.writer.write(step))) throw new ClaimLost()
+    this.#records = step.records
+  }
+
+  async #sendWith(step: RepoStep, before: (client: PoolClient) => Promise<void>): Promise<void> {
+    if (!(await this.#ctx.writer.writeWith(step, before))) throw new ClaimLost()
     this.#records = step.records
   }
 

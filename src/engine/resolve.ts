@@ -4,13 +4,16 @@ import { Failure, RateLimited, Unavailable } from '../atproto/outcome.js'
 import { IDENTITY_EXPIRED_MS } from '../store/did-cache.js'
 import { claimHost, deferHost, type HostClaim, hostIds } from '../store/hosts.js'
 import { findIdentities } from '../store/identities.js'
-import { type RunningJob, runningJobs, startJob } from '../store/jobs.js'
+import { type RunningJob, runningJobs } from '../store/jobs.js'
 import { unresolvedRepos } from '../store/repos.js'
 import type { Move } from '../store/steps.js'
+import { reachStage } from '../store/transitions.js'
 import type { EngineContext } from './context.js'
+import { type Hold, JobStopped } from './engagements.js'
 import type { Gate } from './gate.js'
 import { SHORT_PAUSE_MS, TURN_MS } from './limits.js'
 import { afterFailure } from './retry.js'
+import { Turns } from './turns.js'
 
 /**
  * Finding the PDS of each waiting repo. One resolver runs at a time, as the driver of the directory's host: so
@@ -49,7 +52,6 @@ class Resolver {
   readonly #claim: HostClaim
   readonly #gate: Gate
   readonly #signal: AbortSignal
-  readonly #identities: Identities
   /** Numbers of the hosts met during this turn, by origin. */
   readonly #hosts = new Map<string, number>()
   #paused = false
@@ -60,23 +62,27 @@ class Resolver {
     this.#claim = claim
     this.#gate = gate
     this.#signal = signal
-    this.#identities = ctx.identitiesPaced(() => gate.pass(signal))
   }
 
   async run(endsAt: number): Promise<void> {
-    // A batch of each job in turn, until a round over all jobs finds nothing.
+    // Batches in fair turns, until a round over all jobs finds nothing.
     const after = new Map<number, number>()
     for (let found = true; found; ) {
       found = false
-      for (const job of await runningJobs(this.#ctx.db)) {
+      const turns = new Turns<RunningJob>()
+      for (const job of await runningJobs(this.#ctx.db)) turns.add(job.caller, job)
+      for (let job = turns.next(); job; job = turns.next()) {
+        turns.remove(job)
         if (this.#isOver() || this.#ctx.now() >= endsAt) return
         const from = after.get(job.key) ?? 0
         const repos = await unresolvedRepos(this.#ctx.db, { job: job.key, after: from, limit: BATCH })
         const last = repos.at(-1)
         if (!last) continue
+        using hold = await this.#ctx.engagements.enter(job.key)
+        if (!hold) continue
         found = true
         after.set(job.key, last.id)
-        await this.#resolveBatch(job, repos)
+        await this.#resolveBatch(job, repos, hold)
       }
     }
   }
@@ -85,16 +91,18 @@ class Resolver {
     return this.#signal.aborted || this.#paused || this.#lost
   }
 
-  async #resolveBatch(job: RunningJob, repos: readonly Unresolved[]): Promise<void> {
-    await startJob(this.#ctx.db, job.key, 'resolving-and-fetching', new Date(this.#ctx.now()))
+  async #resolveBatch(job: RunningJob, repos: readonly Unresolved[], hold: Hold): Promise<void> {
+    const waiting = AbortSignal.any([this.#signal, hold.signal])
+    const identities = this.#ctx.identitiesPaced(() => this.#gate.pass(waiting))
+    await reachStage(this.#ctx.db, job.key, 'resolving-and-fetching', new Date(this.#ctx.now()))
     const atHand = await this.#documentsAtHand(repos)
     const hosts = new Set<number>()
     const writes: Promise<void>[] = []
     const queue = repos.values()
     const worker = async () => {
       for (const repo of queue) {
-        if (this.#isOver()) return
-        const move = await this.#lookUp(job, repo, atHand.get(repo.did))
+        if (this.#isOver() || hold.signal.aborted) return
+        const move = await this.#lookUp(job, repo, atHand.get(repo.did), identities)
         if (move?.movedTo !== undefined) hosts.add(move.movedTo)
         if (!move) continue
         // Not awaited here: the next look-up need not wait for the batch this one is written in.
@@ -120,17 +128,22 @@ class Resolver {
   }
 
   /** @returns what becomes of the repo; null to leave it as it is for now */
-  async #lookUp(job: RunningJob, repo: Unresolved, atHand: DidDocument | undefined): Promise<Move | null> {
+  async #lookUp(
+    job: RunningJob,
+    repo: Unresolved,
+    atHand: DidDocument | undefined,
+    identities: Identities,
+  ): Promise<Move | null> {
     try {
       const { origin } = atHand
         ? locatedIn(repo.did, atHand, this.#ctx.config.network)
-        : await this.#identities.locate(repo.did, false)
+        : await identities.locate(repo.did, false)
       return { status: 'resolved', movedTo: await this.#hostOf(origin), firstResolved: true, attempts: 0 }
     } catch (error) {
       if (error instanceof RateLimited) return this.#limited(repo, error)
       if (error instanceof Unavailable) return { status: 'unavailable', reason: error.reason }
       if (error instanceof Failure) return this.#failed(job, repo, error)
-      if (this.#signal.aborted) return null
+      if (this.#signal.aborted || error instanceof JobStopped) return null
       throw error
     }
   }

@@ -1,17 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { hostsWithWork } from '../store/hosts.js'
-import { runningJobs } from '../store/jobs.js'
+import { stoppingJobs } from '../store/jobs.js'
 import { jobsToDiscover } from '../store/listings.js'
 import { hasUnresolvedRepos, wakeRepos } from '../store/repos.js'
-import { forgetExpiredTokens } from '../store/tokens.js'
+import { forgetDeadWorkers } from '../store/workers.js'
 import type { EngineContext } from './context.js'
-import { settleJob } from './settle.js'
+import { settleJobs, settleStopping } from './settle.js'
 
 /** Short enough that a lost wake-up is not noticed, long enough to cost nothing. */
 export const SWEEP_EVERY_MS = 2_000
-
-/** Spent tokens are kept this much past their end: clocks of processes may differ. */
-const CLOCK_SKEW_MS = 5 * 60_000
 
 /**
  * Sends for whatever has work and nobody at it. Wake-ups only make things quicker: were every one of them lost,
@@ -39,6 +36,7 @@ export async function sweep(ctx: EngineContext): Promise<void> {
   await ctx.dispatch.wake('discover', await jobsToDiscover(ctx.db, now, ctx.config.engine.queuedRepos))
   if (await hasUnresolvedRepos(ctx.db)) await ctx.dispatch.wake('resolve', [ctx.directoryHost])
   await ctx.dispatch.wake('drive', await hostsWithWork(ctx.db, now))
-  for (const job of await runningJobs(ctx.db)) await settleJob(ctx, job.key)
-  await forgetExpiredTokens(ctx.db, new Date(ctx.now() - CLOCK_SKEW_MS))
+  await settleJobs(ctx, null)
+  await forgetDeadWorkers(ctx.db)
+  for (const job of await stoppingJobs(ctx.db)) await settleStopping(ctx, job)
 }

@@ -1,9 +1,10 @@
 import { TID } from '@atproto/common-web'
 import { Failure, RateLimited, Unavailable } from '../atproto/outcome.js'
 import { RequestError } from '../errors.js'
-import { findJob, findJobByToken, insertJob, type JobRow } from '../store/jobs.js'
+import { findJob, findJobByToken, insertJob, type JobRow, type NewJob } from '../store/jobs.js'
 import type { Asker, JobsContext } from './context.js'
 import { type CheckedInput, checkInput, inputHash, type JobInput } from './input.js'
+import { checkRepos, checkRunningJobs } from './quotas.js'
 
 /** Handles looked up at the same time for one request. */
 const HANDLE_LOOKUPS = 8
@@ -23,25 +24,43 @@ export async function createJob(ctx: JobsContext, asker: Asker, input: JobInput)
   if (before) return before
   const repos = checked.repos && (await resolveRepos(ctx, checked.repos))
   const id = TID.nextStr()
-  const inserted = await ctx.db.transaction().execute((trx) =>
-    insertJob(trx, {
-      id,
-      caller: asker.did,
-      clientToken: checked.clientToken,
-      inputHash: hash,
-      name: checked.name,
-      collections: checked.collections,
-      method: checked.method,
-      level: checked.level,
-      createdAt: new Date(ctx.now()),
-      from: repos ? { repos } : { relays: ctx.config.network.relays },
-    }),
-  )
-  // Somebody else used the token between the look above and the insert.
-  const job = inserted ? await findJob(ctx.db, id) : await jobOfToken(ctx, asker, checked, hash)
+  const refused = await insertWithinQuotas(ctx, {
+    id,
+    caller: asker.did,
+    clientToken: checked.clientToken,
+    inputHash: hash,
+    name: checked.name,
+    collections: checked.collections,
+    method: checked.method,
+    level: checked.level,
+    createdAt: new Date(ctx.now()),
+    from: repos ? { repos } : { relays: ctx.config.network.relays },
+  })
+  if (refused) {
+    // Somebody else may have used the token between the look above and the insert: then its job is the answer.
+    const theirs = await jobOfToken(ctx, asker, checked, hash)
+    if (theirs) return theirs
+    throw refused
+  }
+  const job = await findJob(ctx.db, id)
   if (!job) throw new Error('the job is gone right after it was made')
-  if (inserted) ctx.tell('job.created', { job: id, caller: asker.did, collections: checked.collections })
+  ctx.tell('job.created', { job: id, caller: asker.did, collections: checked.collections })
   return job
+}
+
+/** Inserts a job, if its caller may have it. @returns why it is not inserted; null when it is */
+async function insertWithinQuotas(ctx: JobsContext, job: Omit<NewJob, 'repoLimit'>): Promise<Error | null> {
+  try {
+    return await ctx.db.transaction().execute(async (trx) => {
+      const quotas = await checkRunningJobs(ctx, trx, job.caller)
+      checkRepos(quotas, job.caller, 'repos' in job.from ? job.from.repos.length : null)
+      const inserted = await insertJob(trx, { ...job, repoLimit: quotas.reposPerJob })
+      return inserted ? null : new Error('the client token was used, and its job is gone')
+    })
+  } catch (error) {
+    if (error instanceof RequestError) return error
+    throw error
+  }
 }
 
 async function jobOfToken(

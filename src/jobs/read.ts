@@ -13,24 +13,51 @@ export interface Page<Row> {
 }
 
 /**
- * One job.
+ * One job, to look at.
  * @throws RequestError `JobNotFound`, also for a job the asker may not see: the two are not told apart
  */
 export async function getJob(ctx: JobsContext, asker: Asker, id: string): Promise<JobRow> {
   const job = await findJob(ctx.db, id)
-  if (!job || !(asker.admin || job.caller === asker.did))
-    throw new RequestError('JobNotFound', `There is no job ${id}`)
+  if (!job || !maySee(asker, job.caller)) throw new RequestError('JobNotFound', `There is no job ${id}`)
   return job
 }
 
-/** The asker's jobs (for an admin, everybody's), newest first. */
+/**
+ * One job, to steer it.
+ * @throws RequestError `JobNotFound`, also for a job that the asker may only look at
+ */
+export async function ownJob(ctx: JobsContext, asker: Asker, id: string): Promise<JobRow> {
+  const job = await findJob(ctx.db, id)
+  if (!job || !(asker.admin || job.caller === asker.did))
+    throw new RequestError('JobNotFound', `There is no job ${id} that ${asker.did} may change`)
+  return job
+}
+
+/**
+ * One job, to look at its repos and what they hold.
+ * @throws RequestError `JobNotFound` as `getJob`; `DetailsDeleted`
+ */
+export async function getJobWithDetails(ctx: JobsContext, asker: Asker, id: string): Promise<JobRow> {
+  const job = await getJob(ctx, asker, id)
+  if (job.details !== 'kept')
+    throw new RequestError('DetailsDeleted', `The details of job ${id} were deleted`)
+  return job
+}
+
+function maySee(asker: Asker, caller: string): boolean {
+  return asker.admin || caller === asker.did || asker.jobsOf.includes(caller)
+}
+
+/** The jobs that the asker may see, newest first: all of them, or those of one caller. */
 export async function listJobs(
   ctx: JobsContext,
   asker: Asker,
-  query: { status?: string; before: string | null; limit: number },
+  query: { caller?: string; status?: string; before: string | null; limit: number },
 ): Promise<Page<JobRow>> {
   const status = query.status === undefined ? null : oneOf('status', query.status, JOB_STATUSES)
-  const callers = asker.admin ? null : [asker.did]
+  if (query.caller !== undefined && !maySee(asker, query.caller)) return { rows: [], more: false }
+  const everybody = asker.admin ? null : [asker.did, ...asker.jobsOf]
+  const callers = query.caller === undefined ? everybody : [query.caller]
   return page(query.limit, (limit) => listJobRows(ctx.db, { callers, status, before: query.before, limit }))
 }
 
@@ -56,7 +83,7 @@ export async function listJobRepos(
   const phase = oneOf('phase', query.phase ?? 'discovered', Object.keys(PHASES) as (keyof typeof PHASES)[])
   const status = query.status === undefined ? null : oneOf('status', query.status, REPO_STATUSES)
   const { statuses, resolvedOnly } = PHASES[phase]
-  const job = await getJob(ctx, asker, query.job)
+  const job = await getJobWithDetails(ctx, asker, query.job)
   // A phase and a status that exclude each other: nothing is both.
   if (status && statuses && !(statuses as readonly RepoStatus[]).includes(status))
     return { rows: [], more: false }
@@ -85,7 +112,7 @@ export async function listRecords(
     limit: number
   },
 ): Promise<Page<StoredRecord>> {
-  const job = await getJob(ctx, asker, query.job)
+  const job = await getJobWithDetails(ctx, asker, query.job)
   const did =
     query.repo === null || query.repo.startsWith('did:') ? query.repo : await resolveHandle(ctx, query.repo)
   if (query.repo !== null && did === null) {

@@ -2,6 +2,7 @@ import { Kysely, PostgresDialect, type Transaction } from 'kysely'
 import { type Migration, Migrator } from 'kysely/migration'
 import pg from 'pg'
 import * as init from './migrations/0001-init.js'
+import * as jobControl from './migrations/0002-job-control.js'
 import type { Database } from './schema.js'
 
 export type Db = Kysely<Database>
@@ -10,7 +11,7 @@ export type Pool = pg.Pool
 export type PoolClient = pg.PoolClient
 
 /** Listed by hand, in order: a file that is not named here does not run. */
-const MIGRATIONS: Record<string, Migration> = { '0001-init': init }
+const MIGRATIONS: Record<string, Migration> = { '0001-init': init, '0002-job-control': jobControl }
 
 /** The oldest server the statements are written for. */
 const POSTGRES_MAJOR_MIN = 15

@@ -1,12 +1,8 @@
 import { createHash } from 'node:crypto'
-import { type SqlBool, sql } from 'kysely'
+import { sql } from 'kysely'
 import type { FailureClass, JobStatus, Level, RequestedMethod } from '../verdict.js'
 import type { Db, Trx } from './database.js'
 import { addListings, addRepos } from './listings.js'
-import { printable } from './text.js'
-
-/** The longest reason kept for a job that failed, in UTF-16 units. */
-const ERROR_LENGTH_MAX = 1_000
 
 export interface NewJob {
   readonly id: string
@@ -19,6 +15,8 @@ export interface NewJob {
   readonly method: RequestedMethod
   readonly level: Level
   readonly createdAt: Date
+  /** The most repos it may have; null for no limit. */
+  readonly repoLimit: number | null
   /** The accounts, or the relays to ask for them. */
   readonly from: { readonly repos: readonly string[] } | { readonly relays: readonly string[] }
 }
@@ -36,7 +34,16 @@ const jobs = (db: Db) =>
     .selectFrom('job')
     .innerJoin('job_progress as p', 'p.job', 'job.key')
     .selectAll('job')
-    .select(['p.total', 'p.resolved', 'p.completed', 'p.unavailable', 'p.failed', 'p.records'])
+    .select([
+      'p.seq',
+      'p.state_seq',
+      'p.total',
+      'p.resolved',
+      'p.completed',
+      'p.unavailable',
+      'p.failed',
+      'p.records',
+    ])
     .select((eb) =>
       eb
         .selectFrom('job_failure as f')
@@ -110,6 +117,7 @@ export async function insertJob(trx: Trx, job: NewJob): Promise<boolean> {
       stage: 'pending',
       discovery_complete: fromRepos !== null,
       created_at: job.createdAt,
+      repo_limit: job.repoLimit,
     })
     .onConflict((conflict) =>
       conflict.columns(['caller', 'client_token']).where('client_token', 'is not', null).doNothing(),
@@ -136,22 +144,6 @@ async function scopeId(trx: Trx, collections: readonly string[]): Promise<number
   return row.id
 }
 
-/** Notes that a job's work has begun, once. */
-export async function startJob(
-  db: Db,
-  key: number,
-  stage: 'discovering-repos' | 'resolving-and-fetching',
-  now: Date,
-) {
-  await db
-    .updateTable('job')
-    .set({ stage, started_at: sql<Date>`coalesce(started_at, ${now})` })
-    .where('key', '=', key)
-    .where('status', '=', 'running')
-    .where('stage', 'in', stage === 'discovering-repos' ? ['pending'] : ['pending', 'discovering-repos'])
-    .execute()
-}
-
 /** Marks discovery as at its end, if every listing is. */
 export async function finishDiscovery(db: Db, key: number): Promise<void> {
   await db
@@ -165,42 +157,6 @@ export async function finishDiscovery(db: Db, key: number): Promise<void> {
     .execute()
 }
 
-/** Ends a job whose discovery cannot finish. */
-export async function failJob(db: Db, key: number, error: string, now: Date): Promise<boolean> {
-  const result = await db
-    .updateTable('job')
-    .set({ status: 'failed', stage: 'failed', error: printable(error, ERROR_LENGTH_MAX), completed_at: now })
-    .where('key', '=', key)
-    .where('status', '=', 'running')
-    .executeTakeFirst()
-  return result.numUpdatedRows === 1n
-}
-
-/**
- * Ends a job of which discovery is complete and every repo has its outcome. One guarded statement: of several
- * callers exactly one ends it.
- * @returns the job's id if this call ended it, else null
- */
-export async function completeJob(db: Db, key: number, now: Date): Promise<string | null> {
-  const ended = await db
-    .updateTable('job')
-    .from('job_progress as p')
-    .set({
-      status: 'completed',
-      stage: 'completed',
-      completed_at: now,
-      started_at: sql<Date>`coalesce(started_at, ${now})`,
-    })
-    .whereRef('p.job', '=', 'job.key')
-    .where('job.key', '=', key)
-    .where('job.status', '=', 'running')
-    .where('job.discovery_complete', '=', true)
-    .where(sql<SqlBool>`p.completed + p.unavailable + p.failed = p.total`)
-    .returning('job.id')
-    .executeTakeFirst()
-  return ended?.id ?? null
-}
-
 /** How many repos of a job have no outcome yet. */
 export async function openRepoCount(db: Db, key: number): Promise<number> {
   const row = await db
@@ -211,10 +167,33 @@ export async function openRepoCount(db: Db, key: number): Promise<number> {
   return row?.open ?? 0
 }
 
+/** Of these jobs, the ones that run. */
+export async function stillRunning(db: Db, keys: readonly number[]): Promise<Set<number>> {
+  if (keys.length === 0) return new Set()
+  const rows = await db
+    .selectFrom('job')
+    .select('key')
+    .where('key', 'in', keys)
+    .where('status', '=', 'running')
+    .execute()
+  return new Set(rows.map((row) => row.key))
+}
+
+/** The jobs that wait for their work in flight to stop. */
+export async function stoppingJobs(db: Db): Promise<number[]> {
+  const rows = await db
+    .selectFrom('job')
+    .select('key')
+    .where('status', 'in', ['pausing', 'cancelling'])
+    .execute()
+  return rows.map((row) => row.key)
+}
+
 /** What the engine needs to know of a job it works for. */
 export interface RunningJob {
   readonly key: number
   readonly id: string
+  readonly caller: string
   readonly scope: number
   /** Null: every collection. */
   readonly collections: readonly string[] | null
@@ -226,7 +205,7 @@ export interface RunningJob {
 export async function runningJobs(db: Db): Promise<RunningJob[]> {
   return db
     .selectFrom('job')
-    .select(['key', 'id', 'scope', 'collections', 'method', 'level'])
+    .select(['key', 'id', 'caller', 'scope', 'collections', 'method', 'level'])
     .where('status', '=', 'running')
     .orderBy('key')
     .execute()

@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import type { Db, Trx } from './database.js'
+import { printable } from './text.js'
 
 export interface Listing {
   readonly relay: string
@@ -9,13 +10,17 @@ export interface Listing {
   readonly retryAt: Date | null
 }
 
-/** The listings of a job that have not reached their end. */
+/** The longest reason kept for a listing that cannot be read, in UTF-16 units. */
+const FAILURE_LENGTH_MAX = 1_000
+
+/** The listings of a job that can be read further. */
 export async function openListings(db: Db, job: number): Promise<Listing[]> {
   const rows = await db
     .selectFrom('listing')
     .selectAll()
     .where('job', '=', job)
     .where('done', '=', false)
+    .where('failure', 'is', null)
     .orderBy('relay')
     .orderBy('collection')
     .execute()
@@ -45,6 +50,10 @@ export type PageSaved =
   | 'moved-on'
   /** Its cursor was met before: the listing goes in circles and would never end. */
   | 'loop'
+  /** The job does not run any more. */
+  | 'stopped'
+  /** The job would have more repos than it may have. */
+  | 'too-many-repos'
 
 /** How far a listing has come: the pages saved, and the cursor of an earlier one to compare with. */
 export interface ListingTrail {
@@ -75,30 +84,75 @@ export async function saveListingPage(
   listing: Pick<Listing, 'relay' | 'collection' | 'cursor'>,
   page: { dids: readonly string[]; cursor: string | null },
 ): Promise<PageSaved> {
+  return db
+    .transaction()
+    .execute(async (trx) => {
+      const { relay, collection } = listing
+      const guard = await trx
+        .selectFrom('job')
+        .select('repo_limit')
+        .where('key', '=', job)
+        .where('status', 'in', ['running', 'pausing', 'cancelling'])
+        .forShare()
+        .executeTakeFirst()
+      if (!guard) return 'stopped'
+      const before = await trx
+        .selectFrom('listing')
+        .select(['pages', 'mark'])
+        .where('job', '=', job)
+        .where('relay', '=', relay)
+        .where('collection', '=', collection)
+        .where('done', '=', false)
+        .where('cursor', 'is not distinct from', listing.cursor)
+        .forUpdate()
+        .executeTakeFirst()
+      if (!before) return 'moved-on'
+      const trail = trailAfter(before, page.cursor)
+      if (!trail) return 'loop'
+      await trx
+        .updateTable('listing')
+        .set({ ...trail, cursor: page.cursor, done: page.cursor === null, attempts: 0, retry_at: null })
+        .where('job', '=', job)
+        .where('relay', '=', relay)
+        .where('collection', '=', collection)
+        .execute()
+      const total = await addRepos(trx, job, page.dids)
+      if (guard.repo_limit !== null && total > guard.repo_limit) throw new TooManyRepos()
+      return 'saved' as const
+    })
+    .catch((error: unknown) => {
+      if (error instanceof TooManyRepos) return 'too-many-repos'
+      throw error
+    })
+}
+
+/** Thrown to take a transaction back. */
+class TooManyRepos extends Error {}
+
+/** Notes that a listing cannot be read to its end, and tells the job's caller of the first one. */
+export async function giveUpListing(
+  db: Db,
+  job: number,
+  listing: Pick<Listing, 'relay' | 'collection'>,
+  failure: string,
+): Promise<boolean> {
   return db.transaction().execute(async (trx) => {
-    const { relay, collection } = listing
-    const before = await trx
-      .selectFrom('listing')
-      .select(['pages', 'mark'])
-      .where('job', '=', job)
-      .where('relay', '=', relay)
-      .where('collection', '=', collection)
-      .where('done', '=', false)
-      .where('cursor', 'is not distinct from', listing.cursor)
-      .forUpdate()
-      .executeTakeFirst()
-    if (!before) return 'moved-on'
-    const trail = trailAfter(before, page.cursor)
-    if (!trail) return 'loop'
+    const error = printable(failure, FAILURE_LENGTH_MAX)
     await trx
-      .updateTable('listing')
-      .set({ ...trail, cursor: page.cursor, done: page.cursor === null, attempts: 0, retry_at: null })
-      .where('job', '=', job)
-      .where('relay', '=', relay)
-      .where('collection', '=', collection)
+      .updateTable('job')
+      .set((eb) => ({ error: eb.fn.coalesce('error', eb.val(error)) }))
+      .where('key', '=', job)
       .execute()
-    await addRepos(trx, job, page.dids)
-    return 'saved'
+    const { numUpdatedRows } = await trx
+      .updateTable('listing')
+      .set({ failure: error })
+      .where('job', '=', job)
+      .where('relay', '=', listing.relay)
+      .where('collection', '=', listing.collection)
+      .where('done', '=', false)
+      .where('failure', 'is', null)
+      .executeTakeFirst()
+    return numUpdatedRows > 0n
   })
 }
 
@@ -121,13 +175,13 @@ export async function deferListing(
 /**
  * Queues repos for a job; ones it already has stay as they are.
  * Takes the job's progress row and holds it to the commit.
+ * @returns how many repos the job has now
  */
-export async function addRepos(trx: Trx, job: number, dids: readonly string[]): Promise<void> {
-  if (dids.length === 0) return
+export async function addRepos(trx: Trx, job: number, dids: readonly string[]): Promise<number> {
   // Sorted, so that two pages with the same new repos wait for each other instead of deadlocking.
   const sorted = [...new Set(dids)].sort()
   await sql`insert into repo (did) select unnest(${sorted}::text[]) on conflict (did) do nothing`.execute(trx)
-  await sql`
+  const { rows } = await sql<{ total: number }>`
     with progress as materialized (select job, seq from job_progress where job = ${job} for update),
     added as (
       insert into job_repo (job, repo, did, seq)
@@ -138,7 +192,9 @@ export async function addRepos(trx: Trx, job: number, dids: readonly string[]): 
     )
     update job_progress
     set total = total + (select count(*) from added), seq = seq + ${sorted.length}::int
-    where job = ${job}`.execute(trx)
+    where job = ${job}
+    returning total`.execute(trx)
+  return rows[0]?.total ?? 0
 }
 
 /** Jobs whose discovery can go on now: running, not at its end, with fewer open repos than `queuedRepos`. */
@@ -151,7 +207,7 @@ export async function jobsToDiscover(db: Db, now: Date, queuedRepos: number): Pr
       and (
         exists (
           select 1 from listing l
-          where l.job = job.key and not l.done and (l.retry_at is null or l.retry_at <= ${now})
+          where l.job = job.key and not l.done and l.failure is null and (l.retry_at is null or l.retry_at <= ${now})
         )
         or not exists (select 1 from listing l where l.job = job.key and not l.done)
       )`.execute(db)

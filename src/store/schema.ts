@@ -1,6 +1,7 @@
 import type { ColumnType, Generated } from 'kysely'
 import type {
   FailureClass,
+  JobDetails,
   JobStage,
   JobStatus,
   Level,
@@ -29,6 +30,11 @@ export interface Database {
   job_failure: { job: number; class: FailureClass; count: number }
   listing: ListingTable
   job_repo: JobRepoTable
+  reading_page: { job: number; repo: number; reading: number; collection: number; rkeys: string[] }
+  worker: { id: string; alive_until: Date }
+  engagement: { job: number; worker: string }
+  caller: CallerTable
+  request_count: { did: string; minute: number; count: number }
 }
 
 /** Read as a parsed value, written as JSON text. */
@@ -78,11 +84,15 @@ export interface JobTable {
   created_at: Date
   started_at: Date | null
   completed_at: Date | null
+  details: Generated<JobDetails>
+  repo_limit: number | null
 }
 
 export interface JobProgressTable {
   job: number
   seq: Generated<number>
+  state_seq: Generated<number>
+  stopped: Generated<boolean>
   total: Generated<number>
   resolved: Generated<number>
   completed: Generated<number>
@@ -101,6 +111,7 @@ export interface ListingTable {
   done: Generated<boolean>
   attempts: Generated<number>
   retry_at: Date | null
+  failure: string | null
 }
 
 export interface JobRepoTable {
@@ -116,7 +127,19 @@ export interface JobRepoTable {
   attempts: Generated<number>
   records: Generated<number>
   seq: number
+  changed_at: Generated<Date>
   retry_at: Date | null
   progress: Json<unknown> | null
   message: string | null
+}
+
+export interface CallerTable {
+  did: string
+  permissions: string[]
+  jobs_of: Generated<string[]>
+  running_jobs: number | null
+  repos_per_job: number | null
+  requests_per_minute: number | null
+  created_at: Date
+  updated_at: Date
 }

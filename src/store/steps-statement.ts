@@ -1,20 +1,24 @@
+/** Whether a step is worth telling to whoever follows the job: another page or another try is not. */
+const IS_NEWS = `(live.moved_to is not null or live.status not in ('waiting', 'fetching', r.status::text))`
+
 /**
  * The statement that writes a batch of steps. Its parts run in this order, each taking its locks in one order,
  * so that no two batches wait for each other: hosts, records, jobs, repos of jobs, failures, receipts.
  *
- * Parameters: $1 to $22 the steps as columns, $23 to $27 their records as columns (n: the number of the step,
- * from 1), $28 how many steps there are. Gives the numbers of the steps that took effect.
+ * Parameters: $1 to $23 the steps as columns, $24 to $28 their records as columns (n: the number of the step,
+ * from 1), $29 how many steps there are. Gives the numbers of the steps that took effect.
  */
 export const WRITE_STEPS = `
 with step as materialized (
   select t.* from unnest(
     $1::int[], $2::text[], $3::bigint[], $4::int[], $5::bigint[], $6::text[], $7::int[], $8::int[], $9::text[],
     $10::text[], $11::text[], $12::text[], $13::int[], $14::timestamptz[], $15::text[], $16::int[], $17::int[],
-    $18::text[], $19::text[], $20::int[], $21::text[], $22::text[]
+    $18::text[], $19::text[], $20::int[], $21::text[], $22::text[],
+    $23::bigint[]
   ) with ordinality as t (
     job, did, repo, host, epoch, status, moved_to, first_resolved, method,
     failure, reason, message, attempts, retry_at, progress, records, records_added,
-    level, rev, scope, data_cid, counts, n
+    level, rev, scope, data_cid, counts, reading, n
   )
 ),
 -- Sharing the host rows to the commit holds off whoever wants to raise an epoch; the order prevents deadlock.
@@ -37,7 +41,7 @@ live as materialized (
 wanted as (
   select distinct on (live.repo, r.collection, r.rkey collate "C")
     live.repo, r.collection, r.rkey, live.level::proof_level, r.cid, live.rev, r.value
-  from unnest($23::int[], $24::int[], $25::text[], $26::text[], $27::text[]) as r (n, collection, rkey, cid, value)
+  from unnest($24::int[], $25::int[], $26::text[], $27::text[], $28::text[]) as r (n, collection, rkey, cid, value)
   join live on live.n = r.n
   order by live.repo, r.collection, r.rkey collate "C",
     live.level::proof_level desc, live.rev collate "C" desc nulls last, live.n desc
@@ -55,7 +59,7 @@ stored as (
 -- Taken last (the count makes it wait for the rows) and held to the commit: numbers become visible in order.
 locked as materialized (
   select p.job, p.seq from job_progress p
-  where p.job in (select live.job from live) and (select count(*) from stored) >= 0
+  where p.job in (select live.job from live) and not p.stopped and (select count(*) from stored) >= 0
   order by p.job
   for update
 ),
@@ -71,16 +75,18 @@ changed as (
       retry_at = live.retry_at,
       progress = live.progress::jsonb,
       records = live.records,
-      seq = locked.seq + live.n
+      seq = case when ${IS_NEWS} then locked.seq + live.n else r.seq end,
+      changed_at = case when ${IS_NEWS} then now() else r.changed_at end
   from live join locked on locked.job = live.job
   where r.job = live.job and r.did = live.did and r.status in ('waiting', 'resolved', 'fetching')
   -- All that a receipt needs, too: joining live again would compare every step with every other one.
   returning live.n, r.job, r.status, r.failure, r.method, r.records, live.first_resolved, live.records_added,
-            live.repo, live.host, live.level, live.rev, live.scope, live.data_cid, live.counts
+            live.repo, live.host, live.level, live.rev, live.scope, live.data_cid, live.counts,
+            live.reading
 ),
 counted as (
   update job_progress p
-  set seq = p.seq + $28::int,
+  set seq = p.seq + $29::int,
       resolved = p.resolved + c.resolved,
       completed = p.completed + c.completed,
       unavailable = p.unavailable + c.unavailable,
@@ -101,6 +107,16 @@ failures as (
   insert into job_failure (job, class, count)
   select job, failure, count(*) from changed where status = 'failed' group by job, failure
   on conflict (job, class) do update set count = job_failure.count + excluded.count
+),
+-- The keys of readings that will ask for them at their end. The count is known first: where there is no such
+-- reading, nothing more is done.
+found as (
+  insert into reading_page (job, repo, reading, collection, rkeys)
+  select changed.job, changed.repo, changed.reading, r.collection, array_agg(r.rkey)
+  from unnest($24::int[], $25::int[], $26::text[]) as r (n, collection, rkey)
+  join changed on changed.n = r.n
+  where (select count(reading) from changed) > 0 and changed.reading is not null
+  group by changed.job, changed.repo, changed.reading, r.collection
 ),
 receipts as (
   insert into receipt (repo, scope, records, level, method, host, rev, data_cid, counts, completed_at)

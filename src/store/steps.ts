@@ -61,6 +61,8 @@ export interface RepoStep {
   readonly level: Level
   readonly rev: string | null
   readonly rows: readonly RecordRow[]
+  /** The reading under which the keys of `rows` are kept until its end; absent where nobody will ask for them. */
+  readonly reading?: number
   readonly receipt?: ReceiptRow
 }
 
@@ -135,6 +137,7 @@ export class StepBatch {
         steps.map((s) => s.receipt?.scope ?? null),
         textArray(steps.map((s) => s.receipt?.dataCid ?? null)),
         textArray(steps.map((s) => (s.receipt ? JSON.stringify(s.receipt.counts) : null))),
+        steps.map((s) => s.reading ?? null),
         this.#ordinals,
         this.#collections,
         this.#rkeys.toParameter(),
@@ -152,46 +155,89 @@ export class StepBatch {
 /** What a reading without signatures at rev $3 may remove. */
 const REMOVABLE = `cid is not null and level < 'signed' and (rev is null or rev <= $3)`
 
+/** Keys in hand at once while records are removed. */
+const GONE_ROWS = 10_000
+
+/** The collections of which a repo has rows, with their numbers. One look at the index for each. */
+export async function storedCollections(client: pg.ClientBase, repo: number): Promise<Map<string, number>> {
+  const { rows } = await client.query<{ id: number; nsid: string }>(
+    `with recursive stored as (
+       (select collection from record where repo = $1 order by collection limit 1)
+       union all
+       select (
+         select next.collection from record next
+         where next.repo = $1 and next.collection > stored.collection order by next.collection limit 1
+       )
+       from stored where stored.collection is not null
+     )
+     select collection.id, collection.nsid from stored join collection on collection.id = stored.collection`,
+    [repo],
+  )
+  return new Map(rows.map(({ id, nsid }) => [nsid, id]))
+}
+
+/** A reading that came to its end, of which the keys are kept but for those of its last page. */
+export interface EndedReading {
+  readonly job: number
+  readonly repo: number
+  readonly reading: number
+  /** All it was for. */
+  readonly collections: readonly number[]
+  readonly rev: string | null
+  readonly lastPage: readonly Pick<RecordRow, 'collection' | 'rkey'>[]
+}
+
 /**
  * Removes the records of a repo that a complete reading did not contain, and leaves tombstones. Part of the
- * transaction that completes the repo; `kept` are the keys the reading found. Signed rows stay: an unsigned
- * reading proves nothing against them. Rows with a rev stay unless the reading has one that is as new.
+ * transaction that completes the repo. Signed rows stay: an unsigned reading proves nothing against them. Rows
+ * with a rev stay unless the reading has one that is as new.
  * @returns how many records were removed
  */
-export async function entombMissing(
-  client: pg.ClientBase,
-  missing: {
-    repo: number
-    collections: readonly number[]
-    rev: string | null
-    kept: { collections: number[]; rkeys: TextArray }
-  },
-): Promise<number> {
+export async function entombMissing(client: pg.ClientBase, ended: EndedReading): Promise<number> {
   // A set difference, because it takes the time of a sort at worst. An anti-join takes the square of the keys
   // when the planner expects few rows, as it does for a repo that is larger than the others.
-  const gone = await client.query<{ collection: number; rkeys: string[] }>(
-    `select collection, array_agg(rkey order by rkey) as rkeys from (
-       select collection, rkey from record where repo = $1 and collection = any($2::int[]) and ${REMOVABLE}
-       except
-       select kept.collection, kept.rkey collate "C" from unnest($4::int[], $5::text[]) as kept (collection, rkey)
-     ) gone
-     group by collection order by collection`,
+  await client.query(
+    `declare gone no scroll cursor for
+     select collection, rkey from record where repo = $1 and collection = any($2::int[]) and ${REMOVABLE}
+     except (
+       select page.collection, kept.rkey
+       from reading_page page, unnest(page.rkeys) as kept (rkey)
+       where page.job = $4 and page.repo = $1 and page.reading = $5
+       union all
+       select last.collection, last.rkey collate "C" from unnest($6::int[], $7::text[]) as last (collection, rkey)
+     )
+     order by collection, rkey`,
     [
-      missing.repo,
-      missing.collections,
-      missing.rev,
-      missing.kept.collections,
-      missing.kept.rkeys.toParameter(),
+      ended.repo,
+      ended.collections,
+      ended.rev,
+      ended.job,
+      ended.reading,
+      ended.lastPage.map(({ collection }) => collection),
+      textArray(ended.lastPage.map(({ rkey }) => rkey)),
     ],
   )
   let removed = 0
-  for (const { collection, rkeys } of gone.rows) {
-    const { rowCount } = await client.query(
-      `update record set cid = null, value = null, rev = coalesce($3, rev)
-       where repo = $1 and collection = $2 and rkey = any($4::text[]) and ${REMOVABLE}`,
-      [missing.repo, collection, missing.rev, textArray(rkeys)],
-    )
-    removed += rowCount ?? 0
+  for (let more = true; more; ) {
+    const { rows } = await client.query<{ collection: number; rkey: string }>(`fetch ${GONE_ROWS} from gone`)
+    for (const [collection, keys] of Map.groupBy(rows, (row) => row.collection)) {
+      const { rowCount } = await client.query(
+        `update record set cid = null, value = null, rev = coalesce($3, rev)
+         where repo = $1 and collection = $2 and rkey = any($4::text[]) and ${REMOVABLE}`,
+        [ended.repo, collection, ended.rev, textArray(keys.map(({ rkey }) => rkey))],
+      )
+      removed += rowCount ?? 0
+    }
+    more = rows.length === GONE_ROWS
   }
+  await client.query('close gone')
   return removed
+}
+
+/** Drops the keys that readings of a repo by a job found. Part of the transaction that ends such a reading. */
+export async function forgetReadings(
+  client: pg.ClientBase,
+  { job, repo }: Pick<RepoStep, 'job' | 'repo'>,
+): Promise<void> {
+  await client.query('delete from reading_page where job = $1 and repo = $2', [job, repo])
 }

@@ -1,6 +1,17 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { completeJob, failJob, finishDiscovery } from '../../src/store/jobs.js'
-import { addJob, completion, didOf, drive, posts, resolution, step, writeSteps } from '../support/fixtures.js'
+import { finishDiscovery } from '../../src/store/jobs.js'
+import {
+  addJob,
+  completeJob,
+  completion,
+  didOf,
+  drive,
+  failJob,
+  posts,
+  resolution,
+  step,
+  writeSteps,
+} from '../support/fixtures.js'
 import { type Caller, createPlcCaller } from '../support/network/caller.js'
 import { type Backfill, startTestService, type TestService } from '../support/service.js'
 import {

@@ -1,7 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import {
-  completeJob,
-  failJob,
   findJob,
   findJobByToken,
   findRunningJob,
@@ -9,19 +7,21 @@ import {
   insertJob,
   listJobs,
   runningJobs,
-  startJob,
 } from '../../src/store/jobs.js'
 import { saveListingPage } from '../../src/store/listings.js'
+import { reachStage } from '../../src/store/transitions.js'
 import type { JobStatus } from '../../src/verdict.js'
 import { createStore } from '../support/database.js'
 import {
   addJob,
   assertCountersEqualRows,
+  completeJob,
   completion,
   didOf,
   didsOf,
   drive,
   empty,
+  failJob,
   findTestJob,
   type JobWish,
   LIKE,
@@ -213,27 +213,18 @@ describe('a job is completed', () => {
   })
 })
 
-test('the reason a job failed may hold whatever a relay said', async () => {
-  const job = await addJob(store)
-  const error = `the relay answered "a\u0000b" and ${'x'.repeat(2_000)}`
-  expect(await failJob(store.db, job.key, error, NOW)).toBe(true)
-  const stored = (await findJob(store.db, job.id))!.error!
-  expect(stored).toContain('answered "ab" and xxx')
-  expect(stored.length).toBeLessThanOrEqual(1_000)
-})
-
 test('a job only ever gets on', async () => {
   const job = await addJob(store)
   const stage = async () => (await findJob(store.db, job.id))!.stage
   const later = new Date(NOW.getTime() + 1_000)
-  await startJob(store.db, job.key, 'discovering-repos', NOW)
+  await reachStage(store.db, job.key, 'discovering-repos', NOW)
   expect(await stage()).toBe('discovering-repos')
-  await startJob(store.db, job.key, 'resolving-and-fetching', later)
-  await startJob(store.db, job.key, 'discovering-repos', later)
+  await reachStage(store.db, job.key, 'resolving-and-fetching', later)
+  await reachStage(store.db, job.key, 'discovering-repos', later)
   expect(await stage()).toBe('resolving-and-fetching')
   expect((await findJob(store.db, job.id))!.started_at).toEqual(NOW)
   await completeJob(store.db, job.key, later)
-  await startJob(store.db, job.key, 'resolving-and-fetching', later)
+  await reachStage(store.db, job.key, 'resolving-and-fetching', later)
   expect(await stage()).toBe('completed')
 })
 

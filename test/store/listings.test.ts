@@ -1,6 +1,12 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { failJob, finishDiscovery, openRepoCount } from '../../src/store/jobs.js'
-import { deferListing, jobsToDiscover, openListings, saveListingPage } from '../../src/store/listings.js'
+import { findJob, finishDiscovery, openRepoCount } from '../../src/store/jobs.js'
+import {
+  deferListing,
+  giveUpListing,
+  jobsToDiscover,
+  openListings,
+  saveListingPage,
+} from '../../src/store/listings.js'
 import { createStore } from '../support/database.js'
 import {
   addJob,
@@ -9,6 +15,7 @@ import {
   didsOf,
   drive,
   empty,
+  failJob,
   findTestJob,
   LIKE,
   POST,
@@ -225,5 +232,48 @@ describe('a job is to be discovered', () => {
     expect(await toDiscover()).toEqual([job.key])
     await failJob(store.db, job.key, 'the relay is gone', now)
     expect(await toDiscover()).toEqual([])
+  })
+})
+
+describe('a listing that cannot be read to its end', () => {
+  const listing = { relay: RELAYS[0]!, collection: POST }
+
+  test('is not read any more, and the first one of a job says why', async () => {
+    const job = await discovering()
+    const open = (await openListings(store.db, job.key)).length
+    expect(await giveUpListing(store.db, job.key, listing, 'the relay is gone')).toBe(true)
+    expect(await giveUpListing(store.db, job.key, listing, 'again')).toBe(false)
+    expect(await openListings(store.db, job.key)).toHaveLength(open - 1)
+    expect(await findJob(store.db, job.id)).toMatchObject({ status: 'running', error: 'the relay is gone' })
+  })
+
+  test('may have failed with whatever a relay said', async () => {
+    const job = await discovering()
+    const failure = `the relay answered "a\u0000b" and ${'x'.repeat(2_000)}`
+    expect(await giveUpListing(store.db, job.key, listing, failure)).toBe(true)
+    const stored = (await findJob(store.db, job.id))!.error!
+    expect(stored).toContain('answered "ab" and xxx')
+    expect(stored.length).toBeLessThanOrEqual(1_000)
+  })
+})
+
+describe('a page of discovery that must not count', () => {
+  test('is not taken for a job that does not run, and is read again when it does', async () => {
+    const job = await discovering()
+    await store.db.updateTable('job').set({ status: 'paused' }).where('key', '=', job.key).execute()
+    expect(await save(job, RELAYS[0]!, null, { dids: didsOf(2), cursor: 'next' })).toBe('stopped')
+    expect((await findTestJob(store.db, job.id)).repos.size).toBe(0)
+    await store.db.updateTable('job').set({ status: 'running' }).where('key', '=', job.key).execute()
+    expect(await save(job, RELAYS[0]!, null, { dids: didsOf(2), cursor: 'next' })).toBe('saved')
+  })
+
+  test('is not taken when the job would have more repos than it may have', async () => {
+    const job = await discovering()
+    await store.db.updateTable('job').set({ repo_limit: 3 }).where('key', '=', job.key).execute()
+    expect(await save(job, RELAYS[0]!, null, { dids: didsOf(3), cursor: 'next' })).toBe('saved')
+    expect(await save(job, RELAYS[0]!, 'next', { dids: didsOf(3), cursor: 'more' })).toBe('saved')
+    expect(await save(job, RELAYS[0]!, 'more', { dids: didsOf(2, 2), cursor: null })).toBe('too-many-repos')
+    expect((await findTestJob(store.db, job.id)).repos.size).toBe(3)
+    await assertCountersEqualRows(store)
   })
 })

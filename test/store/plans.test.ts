@@ -2,13 +2,12 @@ import { Kysely, PostgresDialect } from 'kysely'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Db } from '../../src/store/database.js'
 import { claimHost, hostsWithWork } from '../../src/store/hosts.js'
-import { completeJob } from '../../src/store/jobs.js'
 import { jobsToDiscover } from '../../src/store/listings.js'
 import { listRecords } from '../../src/store/records.js'
 import { dueRepos, hasUnresolvedRepos, listRepos, unresolvedRepos, wakeRepos } from '../../src/store/repos.js'
 import type { Database } from '../../src/store/schema.js'
 import { createStore } from '../support/database.js'
-import { addJob, didOf, POST } from '../support/fixtures.js'
+import { addJob, completeJob, didOf, POST } from '../support/fixtures.js'
 
 /**
  * What a page costs does not grow with the job: how many blocks each statement touches in a database with a job

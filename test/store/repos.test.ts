@@ -2,7 +2,6 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import type { HostClaim } from '../../src/store/hosts.js'
 import { hostsWithWork } from '../../src/store/hosts.js'
 import { saveIdentity } from '../../src/store/identities.js'
-import { failJob } from '../../src/store/jobs.js'
 import { dueRepos, hasUnresolvedRepos, listRepos, unresolvedRepos, wakeRepos } from '../../src/store/repos.js'
 import type { RepoStatus } from '../../src/verdict.js'
 import { createStore } from '../support/database.js'
@@ -14,6 +13,7 @@ import {
   didsOf,
   drive,
   empty,
+  failJob,
   POST,
   posts,
   resolution,

@@ -1,11 +1,13 @@
 import { TID } from '@atproto/common-web'
 import type pg from 'pg'
 import { expect } from 'vitest'
+import { movesOf } from '../../src/jobs/state.js'
 import { CollectionIds } from '../../src/store/collections.js'
 import type { Db, Store } from '../../src/store/database.js'
 import { claimHost, type HostClaim, hostIds } from '../../src/store/hosts.js'
 import { insertJob, type NewJob } from '../../src/store/jobs.js'
 import { type Fence, type RecordRow, type RepoStep, StepBatch } from '../../src/store/steps.js'
+import { moveDoneJob, moveJob } from '../../src/store/transitions.js'
 import { eventually } from './wait.js'
 
 /** Small makers for tests of the store and of the engine's parts. */
@@ -52,6 +54,7 @@ export function newJob({ repos, relays, ...wish }: JobWish = {}): NewJob {
     collections: [POST, LIKE],
     method: 'auto',
     level: 'content',
+    repoLimit: null,
     createdAt: new Date(),
     from: relays ? { relays } : { repos: repos ?? [] },
     ...wish,
@@ -82,6 +85,18 @@ export async function findTestJob(db: Db, id: string): Promise<TestJob> {
     repos: new Map(rows.map(({ did, repo }) => [did, repo])),
     collections: await new CollectionIds(db).of(collections ?? []),
   }
+}
+
+/** Ends a job that has nothing left to do. @returns its id; null when it has */
+export async function completeJob(db: Db, key: number, now = new Date()): Promise<string | null> {
+  return (await moveDoneJob(db, key, movesOf('done'), now))?.id ?? null
+}
+
+/** Ends a running job as failed, whatever it has left to do. @returns whether it was running */
+export async function failJob(db: Db, key: number, error: string, now = new Date()): Promise<boolean> {
+  const moved = await moveJob(db, key, [{ from: 'running', to: 'failed' }], now)
+  if (moved) await db.updateTable('job').set({ error }).where('key', '=', key).execute()
+  return moved !== null
 }
 
 /** Drives a host from now on: whoever drove it before has lost it. */
@@ -261,6 +276,6 @@ export function randomOf(seed: number): () => number {
 export async function empty(store: Pick<Store, 'pool'>): Promise<void> {
   await store.pool.query(
     `truncate record, receipt, listing, job_failure, job_progress, job_repo, job, scope,
-              host, repo, collection, identity, spent_token restart identity`,
+              host, repo, collection, identity, spent_token restart identity cascade`,
   )
 }

@@ -1,8 +1,9 @@
 import { type Command, Option } from 'commander'
 import { JOB_STATUSES, LEVELS, REPO_STATUSES, REQUESTABLE_METHODS } from '../../verdict.js'
-import { readHost, readJobId, readLimit, readRepos } from '../arguments.js'
+import { readDid, readHost, readJobId, readLimit, readRepos } from '../arguments.js'
 import { withConnection } from '../connection-options.js'
 import type { SetExit } from '../exit.js'
+import { addJobControl } from './job-control.js'
 
 const actions = () => import('../jobs.js')
 
@@ -14,6 +15,7 @@ export function addJobs(program: Command, exit: SetExit): void {
   addStatus(jobs, exit)
   addRepos(jobs, exit)
   addWatch(jobs, exit)
+  addJobControl(jobs, exit)
   jobs.addHelpText('after', JOBS_HELP)
 }
 
@@ -45,6 +47,7 @@ function addList(jobs: Command, exit: SetExit): void {
     .command('list')
     .description('List your jobs, newest first')
     .addOption(new Option('--status <status>', 'only these').choices(JOB_STATUSES))
+    .option('--caller <did>', 'only those of this caller, where you may see them', readDid)
     .option('--limit <number>', 'at most so many (default: all)', readLimit)
     .option('--json', 'print JSON lines')
   withConnection(command)
@@ -113,7 +116,8 @@ Exit codes with --watch: 0 done, 1 failed, 2 wrong usage, 3 finished with failed
 const LIST_HELP = `
 Examples:
   aquifer jobs list --limit 10
-  aquifer jobs list --status running --json`
+  aquifer jobs list --status running --json
+  aquifer jobs list --caller did:web:app.example.com`
 
 const STATUS_HELP = `
 Examples:

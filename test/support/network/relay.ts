@@ -39,6 +39,7 @@ export class TestRelay implements AsyncDisposable {
   readonly #hosts: readonly TestPds[]
   readonly #pageSize: number
   #server!: LoopbackServer
+  #held: Promise<unknown> = Promise.resolve()
 
   private constructor({ hosts = [], pageSize = Number.POSITIVE_INFINITY }: RelayOptions) {
     this.#hosts = hosts
@@ -69,6 +70,11 @@ export class TestRelay implements AsyncDisposable {
     await Promise.all(this.#hosts.filter((pds) => pds.running).map((pds) => this.#repos.crawl(pds)))
   }
 
+  /** Answers nobody before this is over. */
+  hold(until: Promise<unknown>): void {
+    this.#held = until
+  }
+
   /** Refuses connections until `restart`. */
   stop(): Promise<void> {
     return this.#server.stop()
@@ -83,6 +89,7 @@ export class TestRelay implements AsyncDisposable {
   }
 
   async #answer(url: URL, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    await this.#held
     const fault = this.faults.take({ hasCursor: url.searchParams.has('cursor') })
     if (fault?.kind === 'reset') {
       request.socket.resetAndDestroy()
