@@ -13,8 +13,8 @@ export function readJobCursor(cursor: string | undefined): string | null {
   return isValidTid(cursor) ? cursor : refuse()
 }
 
-/** `listJobRepos`: the last DID. */
-export function readRepoCursor(cursor: string | undefined): string {
+/** `listJobRepos` and `listCallers`: the last DID. */
+export function readDidCursor(cursor: string | undefined): string {
   if (cursor === undefined) return ''
   return isValidDid(cursor) ? cursor : refuse()
 }

@@ -1,7 +1,7 @@
 import * as jobs from '../jobs/callers.js'
 import { callerView } from './caller-view.js'
 import type { ApiContext } from './context.js'
-import { readRepoCursor } from './cursor.js'
+import { readDidCursor } from './cursor.js'
 import type { Methods } from './index.js'
 
 export function listCallers(methods: Methods, ctx: ApiContext): void {
@@ -9,7 +9,7 @@ export function listCallers(methods: Methods, ctx: ApiContext): void {
     auth: ctx.auth('admin'),
     handler: async ({ params }) => {
       const { limit, cursor } = params
-      const { rows, more } = await jobs.listCallers(ctx, { after: readRepoCursor(cursor), limit })
+      const { rows, more } = await jobs.listCallers(ctx, { after: readDidCursor(cursor), limit })
       const last = more ? rows.at(-1) : undefined
       return {
         encoding: 'application/json',

@@ -2,7 +2,7 @@ import { normalizeHost } from '../atproto/host.js'
 import { RequestError } from '../errors.js'
 import * as jobs from '../jobs/read.js'
 import { type ApiContext, askerOf } from './context.js'
-import { readRepoCursor } from './cursor.js'
+import { readDidCursor } from './cursor.js'
 import type { Methods } from './index.js'
 import { repoView } from './view.js'
 
@@ -16,7 +16,7 @@ export function listJobRepos(methods: Methods, ctx: ApiContext): void {
         phase,
         ...(status !== undefined && { status }),
         origin: pdsEndpoint === undefined ? null : readOrigin(ctx, pdsEndpoint),
-        after: readRepoCursor(cursor),
+        after: readDidCursor(cursor),
         limit,
       })
       const last = more ? rows.at(-1) : undefined

@@ -22,6 +22,8 @@ interface Engagement {
   readonly stop: AbortController
   /** Whether the row that says so is there; false when the job did not run. */
   readonly recorded: Promise<boolean>
+  /** Under way while the row is being taken back. */
+  leaving?: Promise<void> | undefined
 }
 
 /**
@@ -66,7 +68,7 @@ export class Engagements {
     if (!recorded) return null
     const release = () => {
       engagement.holds -= 1
-      if (engagement.holds === 0 && signal.aborted) void this.#leave(job, engagement)
+      if (engagement.holds === 0 && signal.aborted) void this.#leave(job, engagement).catch(() => {})
     }
     if (!signal.aborted) return { signal, [Symbol.dispose]: release }
     release()
@@ -100,9 +102,17 @@ export class Engagements {
     if (engagement.holds === 0) await this.#leave(job, engagement).catch(() => {})
   }
 
-  /** Where it fails, the next look does it. Until it is done nobody enters: the row that goes must be the old one. */
-  async #leave(job: number, engagement: Engagement): Promise<void> {
-    if (this.#jobs.get(job) !== engagement) return
+  /** Once at a time: a second one could take back the row of whoever enters next. Where it fails, the next look does it. */
+  #leave(job: number, engagement: Engagement): Promise<void> {
+    if (this.#jobs.get(job) !== engagement) return Promise.resolve()
+    engagement.leaving ??= this.#takeBack(job).finally(() => {
+      engagement.leaving = undefined
+    })
+    return engagement.leaving
+  }
+
+  /** Until the row is gone nobody enters. */
+  async #takeBack(job: number): Promise<void> {
     await disengage(this.#db, job, this.#worker)
     this.#jobs.delete(job)
     await this.#onLeft(job)

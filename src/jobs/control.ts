@@ -5,7 +5,7 @@ import { moveJob, moveQuietJob, reopenListings, requeueFailedRepos } from '../st
 import { FAILURE_CLASSES, type FailureClass, RETRYABLE_FAILURES } from '../verdict.js'
 import type { Asker, JobsContext } from './context.js'
 import { checkRunningJobs } from './quotas.js'
-import { ownJob } from './read.js'
+import { assertHasDetails, ownJob } from './read.js'
 import { ENDED_STATUSES, hasEnded, type JobEvent, movesOf, TRANSITIONS } from './state.js'
 
 /** What an event needs the job to be, for people. */
@@ -56,13 +56,11 @@ export async function retryJob(
 ): Promise<JobRow> {
   const classes = query.classes === undefined ? RETRYABLE_FAILURES : readClasses(query.classes)
   const job = await ownJob(ctx, asker, query.job)
-  if (job.details !== 'kept') {
-    throw new RequestError('DetailsDeleted', `The list of repos of job ${job.id} has been deleted`)
-  }
+  assertHasDetails(job)
   const repos = await ctx.db.transaction().execute(async (trx) => {
     await checkRunningJobs(ctx, trx, job.caller)
     const moved = await moveJob(trx, job.key, movesOf('retry'), new Date(ctx.now()))
-    if (!moved) throw refused((await findJob(trx, job.id)) ?? job, 'retry')
+    if (!moved) throw notRetried((await findJob(trx, job.id)) ?? job)
     const requeued = await requeueFailedRepos(trx, job.key, classes, RETRYABLE_FAILURES)
     const reopened = await reopenListings(trx, job.key)
     if (requeued + reopened > 0) return requeued
@@ -138,6 +136,11 @@ async function changed(ctx: JobsContext, job: JobRow): Promise<JobRow> {
 
 function refused(job: JobRow, event: keyof typeof NEEDS & JobEvent): RequestError {
   return new RequestError('InvalidState', `Job ${job.id} is ${job.status}: ${NEEDS[event]}`)
+}
+
+function notRetried(job: JobRow): RequestError {
+  assertHasDetails(job)
+  return refused(job, 'retry')
 }
 
 function readClasses(classes: readonly string[]): FailureClass[] {

@@ -30,6 +30,11 @@ export class FeedQueue<M extends Message> {
     return this.#waiting.length
   }
 
+  /** Whether no more than half of what may wait does wait. */
+  get hasRoom(): boolean {
+    return this.length <= this.#limits.messages / 2 && this.#bytes <= this.#limits.bytes / 2
+  }
+
   get isOpen(): boolean {
     return this.#end === 'none'
   }
@@ -60,6 +65,7 @@ export class FeedQueue<M extends Message> {
     if (!this.isOpen) return
     this.#end = error
     this.#waiting = []
+    this.#bytes = 0
     this.#wake()
   }
 

@@ -21,7 +21,8 @@ const COUNTERS_EVERY_MS = 1_000
 const LIVE_PAGE = 1_000
 const REPLAY_PAGE = 500
 
-const QUEUE_LIMITS: QueueLimits = { messages: 5_000, bytes: 4 * 1024 * 1024 }
+/** Half of either has room for a page of the largest messages. */
+const QUEUE_LIMITS: QueueLimits = { messages: 5_000, bytes: 8 * 1024 * 1024 }
 
 /** How long subscribers get to take one page before the next of the same look, if there is a next one. */
 const TAKE_MS = 200
@@ -298,8 +299,7 @@ export class JobFeed<M extends Message> {
   /** Waits for everybody to take what there is, though not for long: one who takes nothing holds nobody up. */
   async #letTake(): Promise<void> {
     const until = performance.now() + TAKE_MS
-    const room = this.#limits.messages / 2
-    const isFull = () => this.#queues.values().some((queue) => queue.length > room)
+    const isFull = () => this.#queues.values().some((queue) => !queue.hasRoom)
     while (isFull() && performance.now() < until) await pause(TAKE_LOOK_MS, this.#stop.signal)
   }
 

@@ -39,9 +39,14 @@ export async function ownJob(ctx: JobsContext, asker: Asker, id: string): Promis
  */
 export async function getJobWithDetails(ctx: JobsContext, asker: Asker, id: string): Promise<JobRow> {
   const job = await getJob(ctx, asker, id)
-  if (job.details !== 'kept')
-    throw new RequestError('DetailsDeleted', `The details of job ${id} were deleted`)
+  assertHasDetails(job)
   return job
+}
+
+/** @throws RequestError `DetailsDeleted` */
+export function assertHasDetails(job: JobRow): void {
+  if (job.details !== 'kept')
+    throw new RequestError('DetailsDeleted', `The details of job ${job.id} were deleted`)
 }
 
 function maySee(asker: Asker, caller: string): boolean {

@@ -92,7 +92,7 @@ async function move(
       select job.key, move.status
       from job join unnest(${from}::job_status[], ${to}::job_status[]) as move (before, status)
         on move.before = job.status
-      where job.key = ${key} and ${condition}
+      where job.key = ${key} and (move.status <> 'running' or job.details = 'kept') and ${condition}
       for update of job
     ),
     moved as (

@@ -34,7 +34,14 @@ describe('the service describes itself', () => {
         did: service.did,
         version: VERSION,
         relays: RELAYS.map((url) => ({ url })),
-        limits: { maxCollections: 100, maxRepos: 1_000, maxInputBytes: 1_048_576 },
+        limits: {
+          maxCollections: 100,
+          maxRepos: 1_000,
+          maxInputBytes: 1_048_576,
+          // Those of a job's repos are not limited.
+          runningJobs: 20,
+          requestsPerMinute: 3_000,
+        },
         endpoints: expect.arrayContaining([{ nsid: nsid('describeService') }, { nsid: nsid('createJob') }]),
         methods: [{ name: 'auto' }, { name: 'list-records' }],
         levels: [{ name: 'content' }, { name: 'none' }],

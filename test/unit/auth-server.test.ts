@@ -6,8 +6,9 @@ import { createServer, createServiceJwt, Subscription } from '@atproto/xrpc-serv
 import express from 'express'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { IssuerUnresolvable } from '../../src/auth/errors.js'
+import type { Requests } from '../../src/auth/requests.js'
 import { createServiceAuth } from '../../src/auth/verifier.js'
-import { ALICE, createWorld, METHOD, newK256, SERVICE_DID, type World } from './auth-support.js'
+import { ALICE, createWorld, METHOD, newK256, SERVICE_DID, standing, type World } from './auth-support.js'
 
 /** Service auth where it is used: in a real xrpc-server over HTTP and WebSocket, on loopback. */
 
@@ -20,13 +21,17 @@ const LEXICONS: LexiconDoc[] = [
 ]
 
 let key: Keypair
+/** Those of whoever calls. */
+let requests: Requests | null
 let world: World
 let http: HttpServer
 let origin: string
 
 beforeEach(async () => {
   key = await newK256()
-  world = createWorld({ [ALICE]: key }, { limiter: undefined, trustedProxies: 1 })
+  requests = null
+  const admit = async () => standing(new Set(['read', 'create']), { requests })
+  world = createWorld({ [ALICE]: key }, { limiter: undefined, trustedProxies: 1, admit })
   world.nowMs = Date.now()
   const auth = createServiceAuth(world.options)
   const xrpc = createServer(LEXICONS)
@@ -105,6 +110,60 @@ describe('over HTTP', () => {
   })
 })
 
+describe('the requests of a caller', () => {
+  const call = async () => post(`Bearer ${await token(METHOD)}`)
+  const exposed = 'RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, RateLimit-Policy'
+
+  it('are told of where they are limited, and not where they are not', async () => {
+    expect((await call()).headers.has('ratelimit-limit')).toBe(false)
+    requests = { limit: 7, count: 3, resetMs: 1_800_000_060_000 }
+    const { status, headers } = await call()
+    expect(status).toBe(200)
+    expect(headers.get('ratelimit-limit')).toBe('7')
+    expect(headers.get('ratelimit-remaining')).toBe('4')
+    expect(headers.get('ratelimit-reset')).toBe('1800000060')
+    expect(headers.get('ratelimit-policy')).toBe('7;w=60')
+    expect(headers.get('access-control-expose-headers')).toBe(exposed)
+    expect(headers.has('retry-after')).toBe(false)
+  })
+
+  it('are refused beyond the limit, with the time to come back', async () => {
+    requests = { limit: 7, count: 7, resetMs: world.nowMs + 12_300 }
+    expect((await call()).status).toBe(200)
+    requests = { ...requests, count: 8 }
+    const { status, headers, body } = await call()
+    expect({ status, body }).toEqual({
+      status: 429,
+      body: {
+        error: 'RateLimitExceeded',
+        message: `${ALICE} may make 7 requests a minute; try again in 13 s`,
+      },
+    })
+    expect(headers.get('ratelimit-limit')).toBe('7')
+    expect(headers.get('ratelimit-remaining')).toBe('0')
+    expect(headers.get('ratelimit-reset')).toBe(String(Math.ceil((world.nowMs + 12_300) / 1_000)))
+    expect(headers.get('ratelimit-policy')).toBe('7;w=60')
+    expect(headers.get('retry-after')).toBe('13')
+    expect(headers.get('access-control-expose-headers')).toBe(`${exposed}, Retry-After`)
+  })
+
+  it('wait a second at least, whatever another process calls the time', async () => {
+    requests = { limit: 0, count: 1, resetMs: world.nowMs - 5_000 }
+    expect((await call()).headers.get('retry-after')).toBe('1')
+  })
+
+  it('are no failed authentications', async () => {
+    requests = { limit: 0, count: 1, resetMs: world.nowMs + 1_000 }
+    for (let i = 0; i < 31; i++)
+      expect((await call()).body).toMatchObject({
+        error: 'RateLimitExceeded',
+        message: expect.stringContaining(ALICE),
+      })
+    requests = null
+    expect((await call()).status).toBe(200)
+  })
+})
+
 describe('over WebSocket', () => {
   const stream = async (authorization: string) => {
     const subscription = new Subscription({
@@ -134,6 +193,14 @@ describe('over WebSocket', () => {
       socket.addEventListener('close', ({ code, reason }) => resolve({ code, reason }))
     })
     expect(closed).toEqual({ code: 1008, reason: 'AuthMissing' })
+  })
+
+  it('a request too many is an error frame too', async () => {
+    requests = { limit: 3, count: 4, resetMs: world.nowMs + 1_000 }
+    await expect(stream(`Bearer ${await token(STREAM)}`)).rejects.toMatchObject({
+      error: 'RateLimitExceeded',
+      message: expect.stringContaining('3 requests a minute'),
+    })
   })
 
   it('failures count together with those over HTTP', async () => {

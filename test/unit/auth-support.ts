@@ -5,7 +5,7 @@ import { XRPCError } from '@atproto/xrpc-server'
 import { UnknownIssuer } from '../../src/auth/errors.js'
 import { createFailureLimiter } from '../../src/auth/limiter.js'
 import { type Permission, permissionsFor } from '../../src/auth/permissions.js'
-import { createServiceAuth, type ServiceAuthOptions } from '../../src/auth/verifier.js'
+import { createServiceAuth, type ServiceAuthOptions, type Standing } from '../../src/auth/verifier.js'
 
 /** What the tests of service auth share: real keys and tokens, and a world of issuers whose look-ups are counted. */
 
@@ -79,6 +79,11 @@ export type Outcome = { did: string } | { status: number; error: string; message
 
 export class UnexpectedError extends Error {}
 
+/** That of a caller with nothing but permissions. */
+export function standing(permissions: ReadonlySet<Permission>, more: Partial<Standing> = {}): Standing {
+  return { permissions, jobsOf: [], requests: null, ...more }
+}
+
 /** A verifier over a directory with a cache in front of it, as the service has one. */
 export function createWorld(
   issuers: Record<string, Keypair>,
@@ -100,7 +105,7 @@ export function createWorld(
       serviceDid: SERVICE_DID,
       now: () => world.nowMs,
       limiter: createFailureLimiter({ now: () => world.nowMs, failuresMax: 1_000_000 }),
-      permissionsOf: async (did) => permissionsFor(did, { mode: 'open', admins: [], allowed: [] }),
+      admit: async (did) => standing(permissionsFor(did, { mode: 'open', admins: [], allowed: [] }, null)),
       rememberJti: async (entry) => {
         remembered.push(entry)
         const id = `${entry.issuer} ${entry.jti}`

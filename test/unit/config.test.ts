@@ -44,9 +44,13 @@ const ALL_SET = {
   PLC_RPM: '500',
   ENGINE_HOSTS: '10',
   ENGINE_QUEUED_REPOS: '1000',
+  DETAILS_RETENTION_DAYS: '7',
   BACKFILL_ACCESS: 'open',
   BACKFILL_ADMINS: `${ALICE},${WEB}`,
   BACKFILL_ALLOW: WEB,
+  QUOTA_RUNNING_JOBS: '3',
+  QUOTA_REPOS_PER_JOB: '100000',
+  QUOTA_REQUESTS_PER_MINUTE: '0',
   LOG_LEVEL: 'debug',
 }
 
@@ -66,8 +70,9 @@ describe('the configuration', () => {
         directoryRpm: 1_500,
         hostConcurrency: 4,
       },
-      engine: { hosts: 64, queuedRepos: 50_000 },
+      engine: { hosts: 64, queuedRepos: 50_000, detailsRetentionDays: 28 },
       access: { mode: 'allowlist', admins: [], allowed: [] },
+      quotas: { runningJobs: 20, reposPerJob: null, requestsPerMinute: 3_000 },
       logLevel: 'info',
     })
   })
@@ -126,6 +131,13 @@ describe('the configuration', () => {
     ).toEqual(['bad.example', '192.0.2.1', '[2001:db8::1]'])
   })
 
+  it('has no limit where a quota is 0', () => {
+    const none = { QUOTA_RUNNING_JOBS: '0', QUOTA_REPOS_PER_JOB: '0', QUOTA_REQUESTS_PER_MINUTE: '0' }
+    expect(readConfig(none).quotas).toEqual({ runningJobs: null, reposPerJob: null, requestsPerMinute: null })
+    const some = { QUOTA_RUNNING_JOBS: '1', QUOTA_REPOS_PER_JOB: '2', QUOTA_REQUESTS_PER_MINUTE: '3' }
+    expect(readConfig(some).quotas).toEqual({ runningJobs: 1, reposPerJob: 2, requestsPerMinute: 3 })
+  })
+
   it('lets plain http through for tests and demos only', () => {
     const env = {
       RELAYS: 'http://localhost:1',
@@ -154,6 +166,10 @@ describe('what is wrong with it', () => {
     ['HOST_CONCURRENCY', '65'],
     ['ENGINE_HOSTS', '0'],
     ['ENGINE_QUEUED_REPOS', '99'],
+    ['DETAILS_RETENTION_DAYS', 'long'],
+    ['QUOTA_RUNNING_JOBS', '-1'],
+    ['QUOTA_REPOS_PER_JOB', 'none'],
+    ['QUOTA_REQUESTS_PER_MINUTE', '1.5'],
     ['ALLOW_PRIVATE_NETWORK', 'maybe'],
     ['BACKFILL_ACCESS', 'everybody'],
     ['LOG_LEVEL', 'INFO'],

@@ -9,7 +9,7 @@ const LOOKUPS_AT_ONCE = 8
 /** Asks for a job with a hundred handles. Whoever gets past the look-ups meets no database. */
 function create(resolveHandle: (handle: string) => Promise<string | null>, now: () => number) {
   const ctx = { identities: { resolveHandle }, now } as unknown as JobsContext
-  return createJob(ctx, { did: 'did:web:caller.example', admin: false }, { repos: HANDLES })
+  return createJob(ctx, { did: 'did:web:caller.example', admin: false, jobsOf: [] }, { repos: HANDLES })
 }
 
 describe('a job with many handles', () => {

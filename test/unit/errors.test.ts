@@ -25,6 +25,9 @@ describe('what a caller sees', () => {
     ['JobNotFound', 400],
     ['DetailsDeleted', 400],
     ['InvalidState', 400],
+    ['QuotaExceeded', 429],
+    ['InvalidPermission', 400],
+    ['CallerNotFound', 400],
     ['DirectoryUnavailable', 503],
   ])('of a refusal is its name and its words: %s', (code, status) => {
     const error = new RequestError(code, 'because of this')
