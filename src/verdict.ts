@@ -85,6 +85,10 @@ export type FailureClass = (typeof FAILURE_CLASSES)[number]
 export const UNAVAILABLE_REASONS = ['deactivated', 'takendown', 'suspended', 'deleted', 'tombstoned'] as const
 export type UnavailableReason = (typeof UNAVAILABLE_REASONS)[number]
 
+/** Whether a host can be asked: while it wants to be left alone, it cools; given up for some time, it is parked. */
+export const HOST_STATES = ['ok', 'cooling', 'parked'] as const
+export type HostState = (typeof HOST_STATES)[number]
+
 const retryable: ReadonlySet<string> = new Set(RETRYABLE_FAILURES)
 
 /** Whether a failure of this class may go away by asking again. */

@@ -2,6 +2,7 @@ import { fileURLToPath } from 'node:url'
 import type { LexiconDoc } from '@atproto/lexicon'
 import { describe, expect, it } from 'vitest'
 import { readTree } from '../../scripts/lexicons/tree.js'
+import { PERMISSIONS } from '../../src/auth/permissions.js'
 import { type ErrorCode, RequestError } from '../../src/errors.js'
 import { checkInput, type JobInput, OFFERED_LEVELS, OFFERED_METHODS } from '../../src/jobs/input.js'
 import * as verdict from '../../src/verdict.js'
@@ -31,8 +32,19 @@ const THROWN: Record<string, ErrorCode[]> = {
     'ClientTokenConflict',
     'MethodNotOffered',
     'LevelNotOffered',
+    'QuotaExceeded',
     'DirectoryUnavailable',
   ],
+  pauseJob: ['JobNotFound', 'InvalidState'],
+  resumeJob: ['JobNotFound', 'InvalidState'],
+  cancelJob: ['JobNotFound', 'InvalidState'],
+  retryJob: ['JobNotFound', 'InvalidState', 'DetailsDeleted', 'QuotaExceeded'],
+  deleteJobDetails: ['JobNotFound', 'InvalidState'],
+  deleteAllJobDetails: [],
+  putCaller: ['InvalidPermission'],
+  deleteCaller: ['CallerNotFound'],
+  listCallers: [],
+  getPdsSummary: ['JobNotFound', 'DetailsDeleted'],
   getJobStatus: ['JobNotFound'],
   listJobs: [],
   listJobRepos: ['JobNotFound', 'DetailsDeleted'],
@@ -57,6 +69,8 @@ describe('the words of defs', () => {
       level: [...verdict.LEVELS].reverse(),
       failureClass: verdict.FAILURE_CLASSES,
       unavailableReason: verdict.UNAVAILABLE_REASONS,
+      hostState: verdict.HOST_STATES,
+      permission: PERMISSIONS,
     })
   })
 
