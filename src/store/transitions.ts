@@ -88,12 +88,13 @@ async function move(
   const from = moves.map((each) => each.from)
   const to = moves.map((each) => each.to)
   const { rows } = await sql<MovedJob>`
+    -- Not the key: a step of the job that holds its progress already may still have to refer to it.
     with next as materialized (
       select job.key, move.status
       from job join unnest(${from}::job_status[], ${to}::job_status[]) as move (before, status)
         on move.before = job.status
       where job.key = ${key} and (move.status <> 'running' or job.details = 'kept') and ${condition}
-      for update of job
+      for no key update of job
     ),
     moved as (
       update job

@@ -2,11 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { Writer } from '../../src/engine/writer.js'
-import { TextArray } from '../../src/store/binary.js'
 import { claimHost, type HostClaim } from '../../src/store/hosts.js'
 import { addRepos } from '../../src/store/listings.js'
 import { listRecords, type RecordPosition, type StoredRecord } from '../../src/store/records.js'
-import { entombMissing, StepBatch } from '../../src/store/steps.js'
+import { entombMissing, forgetReadings, StepBatch } from '../../src/store/steps.js'
+import { moveJob } from '../../src/store/transitions.js'
 import { createStore } from '../support/database.js'
 import {
   addJob,
@@ -63,6 +63,7 @@ test('writes about the same jobs, hosts and records in any order never block eac
     return step(job, did, any(hosts), {
       status: 'fetching',
       rev: revOf(number),
+      reading: random() < 0.5 ? number : undefined,
       rows: rows.map((row) => ({ ...row, cid: cidOf(`${row.rkey}${number}`) })),
     })
   }
@@ -82,11 +83,11 @@ test('writes about the same jobs, hosts and records in any order never block eac
   const replacer = async () => {
     while (number < 300) {
       const { rows, ...end } = page(any(pairs), number)
-      const kept = { collections: [] as number[], rkeys: new TextArray() }
+      const { job, repo, rev } = end
       const collections = rows.map(({ collection }) => collection)
-      const missing = { repo: end.repo, collections, rev: end.rev, kept }
       await writer.writeWith({ ...end, rows }, async (client) => {
-        await entombMissing(client, missing)
+        await entombMissing(client, { job, repo, rev, reading: number, collections, lastPage: [] })
+        await forgetReadings(client, end)
       })
     }
   }
@@ -105,7 +106,18 @@ test('writes about the same jobs, hosts and records in any order never block eac
       await sleep(10)
     }
   }
-  await Promise.all([batches(), batches(), batches(), batches(), replacer(), discoverer(), claimer()])
+  const mover = async () => {
+    while (number < 300) {
+      const [from, to] = any([
+        ['running', 'pausing'],
+        ['pausing', 'running'],
+      ] as const)
+      await moveJob(store.db, any(jobs).key, [{ from, to }], new Date())
+      await sleep(2)
+    }
+  }
+  const writers = [batches(), batches(), batches(), batches(), replacer()]
+  await Promise.all([...writers, discoverer(), claimer(), mover()])
   expect(await storedRecords(store)).toHaveLength(12 * 5)
 })
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { readJobCursor, readRecordCursor, readRepoCursor, writeRecordCursor } from '../../src/api/cursor.js'
+import { readJobCursor, readRecordCursor, readDidCursor, writeRecordCursor } from '../../src/api/cursor.js'
 
 const REFUSED = expect.objectContaining({ name: 'RequestError', code: 'InvalidRequest' })
 const TID = '3l3qo2vuowo2b'
@@ -8,7 +8,7 @@ const DID = 'did:plc:aaaaaaaaaaaaaaaaaaaaaaaa'
 describe('a cursor', () => {
   it('is not needed for the first page', () => {
     expect(readJobCursor(undefined)).toBeNull()
-    expect(readRepoCursor(undefined)).toBe('')
+    expect(readDidCursor(undefined)).toBe('')
     expect(readRecordCursor(undefined)).toBeNull()
   })
 
@@ -19,7 +19,7 @@ describe('a cursor', () => {
   it.each(['did:web:example.com%3A3000', DID, `did:web:${'a'.repeat(2_000)}.example`])(
     'of repos is the last DID: %.60s',
     (did) => {
-      expect(readRepoCursor(did)).toBe(did)
+      expect(readDidCursor(did)).toBe(did)
     },
   )
 
@@ -43,7 +43,7 @@ describe('a cursor', () => {
   it.each(['', 'did:plc', 'alice.example.com', `${DID}\u0000`, `${DID} `, 'did:plc:%'])(
     'of repos may not be %j',
     (cursor) => {
-      expect(() => readRepoCursor(cursor)).toThrow(REFUSED)
+      expect(() => readDidCursor(cursor)).toThrow(REFUSED)
     },
   )
 

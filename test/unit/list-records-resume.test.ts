@@ -48,6 +48,40 @@ describe('a reading that is taken up again', () => {
     expect(whole.readings).toHaveLength(7)
   })
 
+  it('knows at its end what all of its parts found, where it replaces rows', async () => {
+    const pds = new MemoryPds(stateOf({ [POST]: 100, [LIKE]: 70 }), habits)
+    const whole = await readAll(pds, wishFor({ collections, stored: true }))
+    for (let stopped = 1; stopped < whole.readings.length; stopped += 1) {
+      const shelf = new Shelf()
+      shelf.rows = { [`${POST}/gone`]: 'bafy', [`${LIKE}/gone`]: 'bafy' }
+      for (const reading of whole.readings.slice(0, stopped)) shelf.put(reading)
+      await readAll(pds, wishFor({ collections }), stored(shelf.last.progress), shelf)
+      expect(shelf.rows).toEqual(wanted(pds.state, collections))
+    }
+    expect(new Set(whole.readings.map(({ progress }) => progress.reading))).toEqual(new Set([START_MS]))
+  })
+
+  it('is another one after each change of the repo, also where the clock stands still or is set back', async () => {
+    const pds = new MemoryPds(stateOf({ [POST]: 250 }))
+    const shelf = new Shelf()
+    shelf.rows = { [key(999)]: 'bafy' }
+    const wish = wishFor({ stored: true })
+    const reading = readByListRecords(pds.query, wish, null, () => pds.nowMs)
+    // Found by the first reading and gone since: it must not pass for found by the second.
+    shelf.put((await reading.next()).value!)
+    pds.edit({ [key(249)]: null })
+    shelf.put((await reading.next()).value!)
+    pds.nowMs -= MINUTE_MS
+    shelf.put((await reading.next()).value!)
+    await readAll(pds, wishFor(), stored(shelf.last.progress), shelf)
+    expect(shelf.kinds.slice(0, 3)).toEqual(['page', 'page', 'restarted'])
+    expect([...new Set(shelf.readings.map(({ progress }) => progress.reading))]).toEqual([
+      START_MS,
+      START_MS + 1,
+    ])
+    expect(shelf.rows).toEqual(wanted(pds.state, [POST]))
+  })
+
   it('does not ask again for what it has', async () => {
     const pds = new MemoryPds(stateOf({ [POST]: 250 }))
     const { progress } = (await readAll(pds, wishFor())).readings[0]!

@@ -168,7 +168,8 @@ export class Shelf {
   /** CIDs by `collection/rkey`. */
   rows: Record<string, string> = {}
   readonly readings: Reading[] = []
-  #kept = new Set<string>()
+  /** Keys of readings that replace rows, by reading. */
+  readonly #found = new Map<number | undefined, Set<string>>()
 
   get kinds(): string[] {
     return this.readings.map(({ kind }) => kind)
@@ -178,20 +179,18 @@ export class Shelf {
     return this.readings.at(-1)!
   }
 
-  /** What the keys of a reading are counted from, when another process takes up the repo. */
-  beginReading(): void {
-    this.#kept = new Set()
-  }
-
   put(reading: Reading): void {
     this.readings.push(reading)
-    if (reading.kind === 'restarted') this.#kept = new Set()
+    const { progress } = reading
+    const found = this.#found.get(progress.reading) ?? new Set()
     for (const { collection, rkey, cid } of reading.records) {
       this.rows[`${collection}/${rkey}`] = cid
-      this.#kept.add(`${collection}/${rkey}`)
+      found.add(`${collection}/${rkey}`)
     }
-    if (reading.kind === 'complete' && reading.progress.replaces) {
-      this.rows = Object.fromEntries(Object.entries(this.rows).filter(([key]) => this.#kept.has(key)))
+    if (!progress.replaces) return
+    this.#found.set(progress.reading, found)
+    if (reading.kind === 'complete') {
+      this.rows = Object.fromEntries(Object.entries(this.rows).filter(([key]) => found.has(key)))
     }
   }
 }
