@@ -134,8 +134,8 @@ function documentOf(did: string): string {
 
 function notPermitted(_: BackfillError, { did, service }: CallContext): string {
   return (
-    `The service at ${service} knows who is calling, but ${did ?? 'the caller'} is not on its list.\n` +
-    'Its operator can add the DID to BACKFILL_ALLOW.'
+    `The service at ${service} knows who is calling, but ${did ?? 'the caller'} may not do this.\n` +
+    'Its operator can add the DID to BACKFILL_ALLOW; an admin of it can use "aquifer callers put".'
   )
 }
 

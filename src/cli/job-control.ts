@@ -105,7 +105,7 @@ export interface DeleteOptions extends CommonOptions {
 }
 
 export async function deleteDetails(id: string | undefined, options: DeleteOptions): Promise<number> {
-  if (options.all === (id !== undefined)) {
+  if ((options.all ?? false) === (id !== undefined)) {
     throw new UsageError('Name a job, or say --all for every one of yours that has ended.')
   }
   if (!options.yes) assertCanAsk()

@@ -9,6 +9,8 @@ import { formatPrivateKey, generateKey } from '../../src/client/index.js'
 import { startDidWeb } from '../support/network/did-web.js'
 import { eventually } from '../support/wait.js'
 
+export { screenOf } from './screen.js'
+
 /** Runs the built command as people do: in a pipe, or on a terminal that `script` of util-linux makes. */
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
@@ -122,29 +124,6 @@ function launch(file: string, args: readonly string[], { env = {}, cwd }: RunOpt
 }
 
 const quoted = (text: string) => `'${text.replaceAll("'", "'\\''")}'`
-
-/** Control sequences of a terminal, and single characters. */
-const TOKENS = new RegExp(`${String.fromCharCode(27)}\\[[\\d;?]*[A-Za-z]|[^]`, 'gu')
-
-/** What stands on a terminal after these bytes: its lines, the one with the cursor last. */
-export function screenOf(bytes: string): string[] {
-  const lines: string[] = []
-  let line: string[] = []
-  let column = 0
-  for (const [token] of bytes.matchAll(TOKENS)) {
-    if (token === '\n') {
-      lines.push(line.join(''))
-      line = []
-    } else if (token === '\r') column = 0
-    else if (token === '\u001b[2K') line = []
-    else if (token.startsWith('\u001b')) throw new Error(`unexpected ${JSON.stringify(token)}`)
-    else {
-      while (line.length < column) line.push(' ')
-      line[column++] = token
-    }
-  }
-  return [...lines, line.join('')]
-}
 
 /** A folder that goes away with the tests of a file. */
 export function temporaryFolder(): string {

@@ -53,6 +53,12 @@ describe('wrong usage ends with code 2, and says what would be right', () => {
     [['jobs', 'status'], "missing required argument 'job'"],
     [['jobs', 'repos', JOB, '--host', 'https://pds.example/path'], 'is not a host such as pds.example.com'],
     [['jobs', 'watch', 'a b'], 'is not the id of a job'],
+    [['jobs', 'pause', '17'], 'is not the id of a job'],
+    [['jobs', 'retry', JOB, '--class', 'bad-luck'], 'Allowed choices are host-unavailable'],
+    [['jobs', 'list', '--caller', 'alice'], '"alice" is not a DID such as'],
+    [['jobs', 'delete-details', '--yes'], 'Name a job, or say --all'],
+    [['jobs', 'delete-details', JOB, '--all', '--yes'], 'Name a job, or say --all'],
+    [['jobs', 'delete-details', JOB], 'say so with --yes'],
     [['records', JOB, '-c', 'posts'], '"posts" is not a collection such as com.example.post'],
     [['records', JOB, '--repo', 'at://'], 'names no account'],
     [['run'], 'Name the repos, or collections'],
@@ -114,6 +120,12 @@ describe('a service that cannot be called', () => {
       ['jobs', 'status', JOB],
       ['jobs', 'repos', JOB],
       ['jobs', 'watch', JOB],
+      ['jobs', 'pause', JOB],
+      ['jobs', 'resume', JOB],
+      ['jobs', 'cancel', JOB, '--wait'],
+      ['jobs', 'retry', JOB, '--watch'],
+      ['jobs', 'pds', JOB],
+      ['jobs', 'delete-details', '--all', '--yes'],
       ['records', JOB],
     ]
     const ends = await Promise.all(verbs.map((verb) => aquifer([...verb, '--json'], { env })))
@@ -223,7 +235,7 @@ describe('completion', () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     const [top, jobs, create, le, level, dash, file, shells, free] = stdout.split('\n')
     expect(top).toBe('run jobs records callers serve worker migrate config completion help')
-    expect(jobs).toBe('create list status repos watch help')
+    expect(jobs).toBe('create list status repos watch pause resume cancel retry pds delete-details help')
     expect([create, le, level]).toEqual(['create', '--level', 'none content signed'])
     expect(dash).toContain('--login')
     expect([file, shells, free]).toEqual([`${folder}/out.jsonl`, 'bash zsh fish', ''])

@@ -252,6 +252,11 @@ export async function use(): Promise<void> {
     const text: unknown = value?.text
     void [uri.length, text, total]
   }
+  for await (const message of client.subscribeJob(job.id, { cursor: 0 })) {
+    if (message.type === 'repoFetched') void message.recordsFetched.toFixed()
+    // @ts-expect-error only some messages have a view
+    void message.view
+  }
   const repos: RepoView[] = (await client.listJobRepos(job.id)).repos
   const error: unknown = repos
   if (error instanceof JobNotFound) void error.retryAfter?.toFixed()
