@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { readJobCursor, readRecordCursor, readDidCursor, writeRecordCursor } from '../../src/api/cursor.js'
+import { readDidCursor, readJobCursor, readRecordCursor, writeRecordCursor } from '../../src/api/cursor.js'
 
 const REFUSED = expect.objectContaining({ name: 'RequestError', code: 'InvalidRequest' })
 const TID = '3l3qo2vuowo2b'
