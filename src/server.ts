@@ -15,6 +15,7 @@ import { admit } from './jobs/callers.js'
 import type { Service } from './service.js'
 import { Sockets } from './sockets.js'
 import { spendToken } from './store/tokens.js'
+import { DatabaseUnavailable } from './store/trouble.js'
 import { VERSION } from './version.js'
 
 /** How long requests under way may still take once the service is to stop. */
@@ -106,6 +107,7 @@ function authOf({ config, store, identities, now }: Parts) {
         return await identities.signingKey(did, forceRefresh)
       } catch (error) {
         const final = error instanceof Failure && ['did-not-found', 'did-invalid'].includes(error.failure)
+        if (error instanceof DatabaseUnavailable) throw error
         if (final || error instanceof Unavailable) throw new UnknownIssuer(error.message, { cause: error })
         throw new IssuerUnresolvable(`${did} cannot be resolved`, { cause: error })
       }

@@ -1,5 +1,6 @@
 import { InternalServerError, ResponseType, XRPCError } from '@atproto/xrpc-server'
 import { type ErrorCode, RequestError } from '../errors.js'
+import { isDatabaseTrouble } from '../store/trouble.js'
 
 /** The status of each refusal that is not a plain 400. */
 const STATUSES: Partial<Record<ErrorCode, number>> = {
@@ -15,6 +16,11 @@ const STATUSES: Partial<Record<ErrorCode, number>> = {
 export function toXrpcError(error: unknown): XRPCError {
   if (error instanceof RequestError) {
     return new XRPCError(STATUSES[error.code] ?? 400, error.message, error.code, { cause: error })
+  }
+  // What has a name already may have been caused by another host's connection.
+  if (!(error instanceof XRPCError) && isDatabaseTrouble(error)) {
+    const message = 'The service cannot use its database now'
+    return new XRPCError(503, message, 'DatabaseUnavailable', { cause: error })
   }
   const parsed = withXrpcName(XRPCError.fromError(error))
   if (parsed.statusCode < 500 || parsed.statusCode === 501 || parsed.statusCode === 503) return parsed

@@ -4,6 +4,7 @@ import { checkClaims } from './claims.js'
 import { addressBucket, clientAddress } from './client-address.js'
 import {
   DirectoryUnavailable,
+  IssuerUnresolvable,
   notPermitted,
   refusal,
   setFailureHeaders,
@@ -25,7 +26,7 @@ export interface ServiceAuthOptions {
   /**
    * The issuer's `#atproto` key as a did:key.
    * @param forceRefresh resolve it anew, past every cache
-   * @throws UnknownIssuer for a 401; anything else (IssuerUnresolvable) becomes a 503
+   * @throws UnknownIssuer for a 401, IssuerUnresolvable for a 503; anything else passes through
    */
   resolveKey(did: string, forceRefresh: boolean): Promise<string>
   /**
@@ -133,6 +134,7 @@ async function keyOf(issuer: string, resolve: () => Promise<string>): Promise<st
     if (error instanceof UnknownIssuer) {
       throw refusal('UnknownIssuer', 'jwt "iss" does not exist or has no key for atproto', { cause: error })
     }
+    if (!(error instanceof IssuerUnresolvable)) throw error
     throw new DirectoryUnavailable(issuer.startsWith('did:web:'), error)
   }
 }

@@ -2,6 +2,7 @@ import type { CacheResult, DidCache, DidDocument } from '@atproto/identity'
 import { handleOf } from '../atproto/identity.js'
 import type { Db } from './database.js'
 import { deleteIdentity, findIdentities, saveIdentity } from './identities.js'
+import { marked } from './trouble.js'
 
 const HOUR_MS = 3_600_000
 
@@ -11,7 +12,10 @@ export const IDENTITY_STALE_MS = 1 * HOUR_MS
 /** Not used at all when it is older than this. */
 export const IDENTITY_EXPIRED_MS = 24 * HOUR_MS
 
-/** The cache that @atproto/identity resolves through, in Postgres, so that all processes share it. */
+/**
+ * The cache that @atproto/identity resolves through, in Postgres, so that all processes share it. What fails here is
+ * marked: else it would pass for a directory that fails.
+ */
 export class PostgresDidCache implements DidCache {
   readonly #db: Db
   readonly #now: () => number
@@ -22,16 +26,12 @@ export class PostgresDidCache implements DidCache {
   }
 
   async cacheDid(did: string, doc: DidDocument): Promise<void> {
-    await saveIdentity(this.#db, {
-      did,
-      document: doc,
-      handle: handleOf(doc),
-      updatedAt: new Date(this.#now()),
-    })
+    const identity = { did, document: doc, handle: handleOf(doc), updatedAt: new Date(this.#now()) }
+    await marked(saveIdentity(this.#db, identity))
   }
 
   async checkCache(did: string): Promise<CacheResult | null> {
-    const [stored] = await findIdentities(this.#db, [did])
+    const [stored] = await marked(findIdentities(this.#db, [did]))
     if (!stored) return null
     const age = this.#now() - stored.updatedAt.getTime()
     return {

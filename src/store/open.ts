@@ -3,8 +3,8 @@ import type { Config } from '../config.js'
 import { SetupError } from '../errors.js'
 import type { Tell } from '../events.js'
 import { type EmbeddedPostgres, EmbeddedPostgresError, startEmbeddedPostgres } from '../postgres/embedded.js'
-import { isConnectionLost } from './connection-lost.js'
 import { migrate, openStore, type Pool, type Store } from './database.js'
+import { isConnectionLost } from './trouble.js'
 
 /** How often an embedded server is looked at. */
 const LOOK_EVERY_MS = 1_500

@@ -100,17 +100,21 @@ describe('issuers that cannot be resolved', () => {
     expect(await world.call(await makeToken(newKey))).toMatchObject({ status: 401, error: 'UnknownIssuer' })
   })
 
-  it.each([new IssuerUnresolvable('timeout'), new TypeError('a bug')])(
-    'a failing directory is a 503: %s',
-    async (fault) => {
-      world.beforeLookUp = () => Promise.reject(fault)
-      const outcome = await world.call(await makeToken(oldKey))
-      expect(outcome).toMatchObject({ ...DirectoryUnavailable, cause: fault })
-      expect(outcome).not.toMatchObject({ message: expect.stringContaining(fault.message) })
-      world.beforeLookUp = async () => {}
-      expect(await world.call(await makeToken(oldKey))).toEqual({ did: ALICE })
-    },
-  )
+  it('a failing directory is a 503', async () => {
+    const fault = new IssuerUnresolvable('timeout')
+    world.beforeLookUp = () => Promise.reject(fault)
+    const outcome = await world.call(await makeToken(oldKey))
+    expect(outcome).toMatchObject({ ...DirectoryUnavailable, cause: fault })
+    expect(outcome).not.toMatchObject({ message: expect.stringContaining(fault.message) })
+    world.beforeLookUp = async () => {}
+    expect(await world.call(await makeToken(oldKey))).toEqual({ did: ALICE })
+  })
+
+  it('a fault of our own is not taken for a failing directory', async () => {
+    const fault = new TypeError('a bug')
+    world.beforeLookUp = () => Promise.reject(fault)
+    await expect(world.call(await makeToken(oldKey))).rejects.toMatchObject({ cause: fault })
+  })
 
   it('a directory that fails when a key may have been rotated is a 503 too, and is left alone for a minute', async () => {
     await rotate()

@@ -47,7 +47,7 @@ describe('what a caller sees', () => {
 
   it.each<[string, unknown]>([
     ['a mistake of ours', new TypeError('secret')],
-    ['the database', Object.assign(new Error('secret'), { code: '57P01', severity: 'FATAL' })],
+    ['a statement of ours', Object.assign(new Error('secret'), { code: '42601', severity: 'ERROR' })],
     ['an internal error with words', new InternalServerError('secret', 'Secret')],
     ['somebody behind us', new UpstreamFailureError('secret', 'Secret')],
     ['a refusal deep inside', new Error('secret', { cause: new InvalidRequestError('secret') })],
@@ -60,5 +60,14 @@ describe('what a caller sees', () => {
       message: 'Internal Server Error',
     })
     expect(toXrpcError(error).cause).toBe(error)
+  })
+
+  it.each(['57P01', '53100'])('of a database in trouble is that it may be tried again: %s', (code) => {
+    const error = Object.assign(new Error('secret'), { code })
+    expect(shown(error)).toEqual({
+      status: 503,
+      error: 'DatabaseUnavailable',
+      message: expect.not.stringContaining('secret'),
+    })
   })
 })
