@@ -79,6 +79,7 @@ async function start(environment: Readonly<Record<string, string>>) {
     BACKFILL_ACCESS: 'open',
     // The default of 100 requests a minute is kind to strangers; these PDSs are our own.
     HOST_MAX_RPM: '2000',
+    HOST_START_RPM: '2000',
     LOG_LEVEL: 'warn',
   })
   return closers.use(

@@ -25,8 +25,12 @@ export interface Config {
     readonly handleResolverUrl: string | null
     readonly allowPrivateNetwork: boolean
     readonly blockedHosts: readonly string[]
-    /** Requests a minute to any one host. */
+    /** Requests a minute to any one host, whatever it allows. */
     readonly hostRpm: number
+    /** Requests a minute to a host that has said nothing of its limit yet, and to each relay. */
+    readonly hostStartRpm: number
+    /** Hours without one good answer after which the repos of a host fail. */
+    readonly hostGiveUpHours: number
     /** Requests a minute to the directory. */
     readonly directoryRpm: number
     /** Requests in flight to any one host. */
@@ -91,7 +95,9 @@ export function readConfig(env: Environment): Config {
       handleResolverUrl: read.origin('HANDLE_RESOLVER_URL', allowPrivateNetwork),
       allowPrivateNetwork,
       blockedHosts: read.hostnames('BLOCKED_HOSTS'),
-      hostRpm: read.integer('HOST_MAX_RPM', 100, 1, 1_000_000),
+      hostRpm: read.integer('HOST_MAX_RPM', 600, 1, 1_000_000),
+      hostStartRpm: read.integer('HOST_START_RPM', 100, 1, 1_000_000),
+      hostGiveUpHours: read.integer('HOST_GIVE_UP_HOURS', 24, 1, 8_760),
       directoryRpm: read.integer('PLC_RPM', 1_500, 1, 1_000_000),
       hostConcurrency: read.integer('HOST_CONCURRENCY', 4, 1, 64),
     },
@@ -134,6 +140,8 @@ export function describeConfig(config: Config): Record<string, string> {
     ALLOW_PRIVATE_NETWORK: String(config.network.allowPrivateNetwork),
     BLOCKED_HOSTS: config.network.blockedHosts.join(','),
     HOST_MAX_RPM: String(config.network.hostRpm),
+    HOST_START_RPM: String(config.network.hostStartRpm),
+    HOST_GIVE_UP_HOURS: String(config.network.hostGiveUpHours),
     HOST_CONCURRENCY: String(config.network.hostConcurrency),
     PLC_RPM: String(config.network.directoryRpm),
     ENGINE_HOSTS: String(config.engine.hosts),

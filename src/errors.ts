@@ -6,6 +6,7 @@ export type ErrorCode =
   | 'InvalidRequest'
   | 'InvalidCollection'
   | 'InvalidRepo'
+  | 'InvalidHost'
   | 'ScopeTooBroad'
   | 'ClientTokenConflict'
   | 'MethodNotOffered'

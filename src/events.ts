@@ -26,15 +26,21 @@ export type EventName =
   | 'job.details-deleted'
   | 'engine.started'
   | 'engine.stopped'
+  | 'engine.halted'
+  | 'engine.resumed'
   | 'engine.sweep-failed'
   | 'engine.task-failed'
   | 'dispatch.warning'
   | 'discovery.page'
   | 'discovery.deferred'
   | 'discovery.failed'
+  | 'discovery.start-cursor'
+  | 'discovery.no-start-cursor'
   | 'host.claimed'
   | 'host.released'
   | 'host.cooling'
+  | 'host.parked'
+  | 'host.given-up'
   | 'host.claim-lost'
   | 'repo.completed'
   | 'repo.deferred'
@@ -51,14 +57,20 @@ const LEVELS: Partial<Record<EventName, 'debug' | 'warn' | 'error' | 'fatal'>> =
   'auth.directory-unreachable': 'warn',
   'job.failed': 'warn',
   'engine.sweep-failed': 'error',
+  'engine.halted': 'error',
+  'engine.resumed': 'warn',
   'engine.task-failed': 'error',
   'dispatch.warning': 'warn',
   'discovery.page': 'debug',
   'discovery.deferred': 'warn',
   'discovery.failed': 'warn',
+  'discovery.start-cursor': 'debug',
+  'discovery.no-start-cursor': 'warn',
   'host.claimed': 'debug',
   'host.released': 'debug',
   'host.cooling': 'warn',
+  'host.parked': 'warn',
+  'host.given-up': 'warn',
   'host.claim-lost': 'warn',
   'repo.completed': 'debug',
   'repo.deferred': 'debug',

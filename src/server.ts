@@ -149,11 +149,18 @@ function withRequestId({ tell, now }: Parts): RequestHandler {
 function health({ store, engine, now }: Parts): RequestHandler {
   return async (_req, res) => {
     const database = await answers(store.pool.query('select 1'))
-    const work = engine === null ? 'elsewhere' : engine.isAlive(now()) ? 'running' : 'stalled'
-    const healthy = database && work !== 'stalled'
+    const work = stateOf(engine, now())
+    const healthy = database && (work === 'elsewhere' || work === 'running')
     res.status(healthy ? 200 : 503)
     res.json({ version: VERSION, database: database ? 'ok' : 'unreachable', engine: work })
   }
+}
+
+/** `elsewhere`, `running`, `stalled`, or why it stands still. */
+function stateOf(engine: Service['engine'], now: number): string {
+  if (engine === null) return 'elsewhere'
+  if (engine.halted !== null) return `halted: ${engine.halted}`
+  return engine.isAlive(now) ? 'running' : 'stalled'
 }
 
 async function answers(query: Promise<unknown>): Promise<boolean> {

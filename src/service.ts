@@ -5,8 +5,9 @@ import { Identities } from './atproto/identity.js'
 import { Failure } from './atproto/outcome.js'
 import { Closers } from './closers.js'
 import type { Config } from './config.js'
+import { openDirectoryGate } from './engine/directory.js'
 import { Engine, type EngineOptions } from './engine/engine.js'
-import { Gate } from './engine/gate.js'
+import type { Gate } from './engine/gate.js'
 import { createTell, type Logger, type Tell } from './events.js'
 import { startServer } from './server.js'
 import type { Store } from './store/database.js'
@@ -90,8 +91,8 @@ async function open(
   )
   opened.add(() => http.close())
   const cache = new PostgresDidCache(store.db, now)
-  // One for requests and for the work: the directory counts them together.
-  const directoryGate = new Gate(config.network.directoryRpm, 0, now)
+  const { directoryUrl, directoryRpm: rpm } = config.network
+  const directoryGate = await openDirectoryGate(directoryUrl, { db: store.db, rpm, now, random })
   const identitiesWith = (beforeRequest: () => Promise<void>) =>
     new Identities({ ...config.network, http, cache, now, random, beforeRequest })
   const identities = identitiesWith(() => passSoon(directoryGate, now))

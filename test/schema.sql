@@ -119,9 +119,25 @@ create table host (
   origin text collate "C" not null,
   epoch bigint default 0 not null,
   next_request_at timestamp with time zone default '-infinity'::timestamp with time zone not null,
+  failures smallint default 0 not null,
+  parked boolean default false not null,
+  parkings smallint default 0 not null,
+  refusals smallint default 0 not null,
+  unstated smallint default 0 not null,
+  unanswered_since timestamp with time zone,
+  given_up boolean default false not null,
+  budget jsonb,
   constraint host_pkey PRIMARY KEY (id),
   constraint host_origin_key UNIQUE (origin)
 ) with (fillfactor=70);
+CREATE INDEX host_unanswered ON public.host USING btree (unanswered_since) WHERE (unanswered_since IS NOT NULL);
+
+create table host_turns (
+  host integer not null,
+  taken_until timestamp with time zone default '-infinity'::timestamp with time zone not null,
+  constraint host_turns_pkey PRIMARY KEY (host),
+  constraint host_turns_host_fkey FOREIGN KEY (host) REFERENCES host(id) ON DELETE CASCADE
+) with (fillfactor=50);
 
 create table identity (
   did text collate "C" not null,
@@ -207,6 +223,7 @@ create table job_repo (
   constraint job_repo_pkey PRIMARY KEY (job, did),
   constraint job_repo_job_fkey FOREIGN KEY (job) REFERENCES job(key) ON DELETE CASCADE
 ) with (fillfactor=85);
+CREATE INDEX job_repo_backing_off ON public.job_repo USING btree (host, job) WHERE ((status = ANY (ARRAY['resolved'::repo_status, 'fetching'::repo_status])) AND (retry_at IS NOT NULL));
 CREATE INDEX job_repo_changed ON public.job_repo USING btree (job, seq);
 CREATE INDEX job_repo_due ON public.job_repo USING btree (host, job, id) WHERE ((status = ANY (ARRAY['resolved'::repo_status, 'fetching'::repo_status])) AND (retry_at IS NULL));
 CREATE INDEX job_repo_failed ON public.job_repo USING btree (job, did) WHERE (status = 'failed'::repo_status);
@@ -215,8 +232,8 @@ CREATE INDEX job_repo_unresolved ON public.job_repo USING btree (job, id) WHERE 
 
 create table listing (
   job integer not null,
-  relay text collate "C" not null,
-  collection text collate "C" not null,
+  origin text collate "C" not null,
+  lists text collate "C" not null,
   cursor text,
   pages integer default 0 not null,
   mark text,
@@ -224,9 +241,11 @@ create table listing (
   attempts smallint default 0 not null,
   retry_at timestamp with time zone,
   failure text,
-  constraint listing_pkey PRIMARY KEY (job, relay, collection),
+  host integer,
+  constraint listing_pkey PRIMARY KEY (job, origin, lists),
   constraint listing_job_fkey FOREIGN KEY (job) REFERENCES job(key) ON DELETE CASCADE
 );
+CREATE INDEX listing_host ON public.listing USING btree (host) WHERE ((host IS NOT NULL) AND (NOT done) AND (failure IS NULL));
 
 create table reading_page (
   job integer not null,
@@ -293,6 +312,18 @@ create table spent_token (
   constraint spent_token_pkey PRIMARY KEY (issuer, jti)
 );
 CREATE INDEX spent_token_expiry ON public.spent_token USING btree (expires_at);
+
+create table start_cursor (
+  job integer not null,
+  relay text collate "C" not null,
+  seq bigint,
+  attempts smallint default 0 not null,
+  retry_at timestamp with time zone,
+  failure text,
+  constraint start_cursor_pkey PRIMARY KEY (job, relay),
+  constraint start_cursor_job_fkey FOREIGN KEY (job) REFERENCES job(key) ON DELETE CASCADE
+);
+CREATE INDEX start_cursor_open ON public.start_cursor USING btree (job) WHERE ((seq IS NULL) AND (failure IS NULL));
 
 create table worker (
   id uuid not null,

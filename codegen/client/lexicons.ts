@@ -64,7 +64,7 @@ export const schemaDict = {
       main: {
         type: 'procedure',
         description:
-          "Starts a job: every record of the named collections, in the named repos or in all that the relays list for these collections. All or nothing: one bad entry refuses the request, and the message names each bad one. Requires service auth and the permission 'create'.",
+          "Starts a job: every record of the named collections, in the named repos, in every repo on the named hosts, or in all that the relays list for these collections. All or nothing: one bad entry refuses the request, and the message names each bad one. Without repos and hosts, a job of every collection or of a prefix means the whole network: the relays name the hosts, and each host is asked for all of its repos. Requires service auth and the permission 'create', for the whole network 'admin'.",
         input: {
           encoding: 'application/json',
           schema: {
@@ -72,26 +72,39 @@ export const schemaDict = {
             properties: {
               collections: {
                 type: 'array',
-                description: 'Left out: every collection, which needs repos.',
+                description: 'Left out: every collection.',
                 minLength: 1,
                 maxLength: 100,
                 items: {
                   type: 'string',
                   maxLength: 319,
                   description:
-                    "An NSID, or a prefix of at least two segments such as 'com.example.feed.*', which stands for every collection below it at any depth and needs repos.",
+                    "An NSID, or a prefix of at least two segments such as 'com.example.feed.*', which stands for every collection below it at any depth. Relays list repos for single collections only.",
                 },
               },
               repos: {
                 type: 'array',
                 description:
-                  'Left out: the relays are asked which repos have the collections.',
+                  'Left out, without hosts: the relays are asked which repos have the collections.',
                 minLength: 1,
                 maxLength: 1000,
                 items: {
                   type: 'string',
                   maxLength: 2048,
                   description: 'A DID or a handle.',
+                },
+              },
+              hosts: {
+                type: 'array',
+                description:
+                  'Every repo that these PDSs list, whatever its collections. Not together with repos.',
+                minLength: 1,
+                maxLength: 100,
+                items: {
+                  type: 'string',
+                  maxLength: 2048,
+                  description:
+                    'A hostname, with the port if it is not the default one.',
                 },
               },
               method: {
@@ -140,9 +153,14 @@ export const schemaDict = {
               'Entries of repos are neither a DID nor a handle, or are handles that no account answers to.',
           },
           {
+            name: 'InvalidHost',
+            description:
+              'Entries of hosts are not the names of hosts that may be asked.',
+          },
+          {
             name: 'ScopeTooBroad',
             description:
-              'The job would mean crawling the whole network, or more of it than the caller may ask for.',
+              "The job would mean crawling the whole network, for which the caller lacks the permission 'admin'.",
           },
           {
             name: 'ClientTokenConflict',
@@ -316,7 +334,7 @@ export const schemaDict = {
           startCursors: {
             type: 'array',
             description:
-              "Where each relay's firehose stood just before discovery began. To go on live without a gap, replay from here and apply an event only if its rev is greater than that of the repo's receipt, or if the receipt has none.",
+              "Where each relay's firehose stood just before anything of the job was read. To go on live without a gap, replay from here and apply an event only if its rev is greater than that of the repo's receipt, or if the receipt has none. A relay whose position could not be had is missing: what it alone tells cannot be joined without a gap.",
             items: {
               type: 'ref',
               ref: 'lex:network.example.backfill.defs#startCursor',

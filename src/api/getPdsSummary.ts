@@ -25,11 +25,14 @@ const COOLING_MS_MIN = 2_000
 
 function hostView(host: HostSummary, now: number): HostView {
   const cooling = host.nextRequestAt.getTime() - now > COOLING_MS_MIN
+  const state = host.parked ? 'parked' : cooling ? 'cooling' : 'ok'
+  // The probe of a parked host may be due already.
+  const resumesAt = new Date(Math.max(host.nextRequestAt.getTime(), now))
   return {
     pdsEndpoint: host.origin,
     ...counts(host),
-    state: cooling ? 'cooling' : 'ok',
-    ...(cooling && { resumesAt: host.nextRequestAt.toISOString() }),
+    state,
+    ...(state !== 'ok' && { resumesAt: resumesAt.toISOString() }),
   }
 }
 

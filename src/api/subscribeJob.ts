@@ -1,11 +1,17 @@
-import { XRPCError } from '@atproto/xrpc-server'
+import { InvalidRequestError, XRPCError } from '@atproto/xrpc-server'
+import { notPermitted } from '../auth/errors.js'
+import { Standings } from '../jobs/callers.js'
 import { FeedError } from '../jobs/feed-error.js'
 import { JobFeeds } from '../jobs/feed-follow.js'
-import { getJob } from '../jobs/read.js'
+import { getJob, maySee } from '../jobs/read.js'
+import { AnySignal } from '../signals.js'
 import { type ApiContext, askerOf } from './context.js'
 import { toXrpcError } from './errors.js'
 import type { Methods } from './index.js'
 import { jobMessage } from './messages.js'
+
+/** How often it is looked whether who follows a job still may, ms. */
+const RIGHTS_EVERY_MS = 5_000
 
 export function subscribeJob(methods: Methods, ctx: ApiContext): void {
   const feeds = new JobFeeds(ctx.notices, {
@@ -13,19 +19,47 @@ export function subscribeJob(methods: Methods, ctx: ApiContext): void {
     tell: ctx.tell,
     render: (event) => jobMessage(event, ctx.now()),
   })
+  const standings = new Standings(ctx, RIGHTS_EVERY_MS)
   const auth = ctx.auth('read')
   methods.subscribeJob({
     auth: (request) => auth(request).catch((error: unknown) => refuse(ctx, error)),
-    handler: async function* ({ params, auth, signal }) {
-      const ends = AbortSignal.any([signal, ctx.stopping])
+    handler: async function* ({ params, auth, req, signal }) {
+      using ends = new AnySignal(signal, ctx.stopping)
       try {
+        checkCursor(req.url)
         const job = await getJob(ctx, askerOf(auth.credentials), params.job)
-        yield* feeds.follow(job, params.cursor, ends)
+        let checkedAt = ctx.now()
+        for await (const message of feeds.follow(job, params.cursor, ends.signal)) {
+          if (ctx.now() - checkedAt >= RIGHTS_EVERY_MS) {
+            await assertStillMay(standings, auth.credentials.did, job)
+            checkedAt = ctx.now()
+          }
+          yield message
+        }
       } catch (error) {
         refuse(ctx, error)
       }
     },
   })
+}
+
+/** The server takes whatever is no number for 0, and would tell everything again. */
+function checkCursor(url = ''): void {
+  const cursor = new URL(url, 'http://localhost').searchParams.get('cursor')
+  if (cursor !== null && !/^\d{1,15}$/.test(cursor))
+    throw new InvalidRequestError('cursor is not a number that this method gave out')
+}
+
+/** Rights may be taken away while a stream is open. */
+async function assertStillMay(
+  standings: Standings,
+  did: string,
+  job: { readonly id: string; readonly caller: string },
+): Promise<void> {
+  const { permissions, jobsOf } = await standings.of(did)
+  if (!permissions.has('read')) throw notPermitted(did, 'read')
+  if (maySee(askerOf({ did, permissions, jobsOf }), job.caller)) return
+  throw new XRPCError(400, `There is no job ${job.id}`, 'JobNotFound')
 }
 
 /** The server's error parser is not asked for what ends a stream. */

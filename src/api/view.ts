@@ -17,6 +17,10 @@ export function jobView(job: JobRow): JobView {
     ...present('name', job.name),
     ...present('collections', job.collections),
     ...present('repoCount', job.repo_count),
+    ...present(
+      'hosts',
+      job.hosts?.map((hostname) => ({ hostname })),
+    ),
     method: job.method,
     level: job.level,
     status: job.status,
@@ -30,6 +34,7 @@ export function jobView(job: JobRow): JobView {
     failedRepos: job.failed,
     totalRecords: job.records,
     failures: (job.failures ?? []).map((failure) => ({ ...failure, retryable: isRetryable(failure.class) })),
+    ...present('startCursors', job.start_cursors?.length ? job.start_cursors : null),
     ...present('error', job.error),
     createdAt: job.created_at.toISOString(),
     ...present('startedAt', job.started_at?.toISOString()),

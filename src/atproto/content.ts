@@ -25,6 +25,9 @@ function isDeeperThan(levels: number, value: unknown): boolean {
   return levels === 0 || Object.values(value).some((inner) => isDeeperThan(levels - 1, inner))
 }
 
+/** The last digest, for as long as it takes to put it into a CID. */
+const DIGEST = Buffer.alloc(32)
+
 /**
  * The CID a record must have, computed from its JSON form (`$link` and `$bytes` as in the atproto data model):
  * DAG-CBOR, SHA-256, CIDv1, base32.
@@ -38,7 +41,9 @@ export function cidOfJson(value: object, text: string = JSON.stringify(value)): 
   } catch {
     return null
   }
-  return cidToString(fromDigest(CODEC_DCBOR, hash('sha256', bytes, 'buffer')))
+  // As a string, because a buffer for each digest costs more than the digest.
+  DIGEST.write(hash('sha256', bytes, 'binary'), 'binary')
+  return cidToString(fromDigest(CODEC_DCBOR, DIGEST))
 }
 
 /** The major types of CBOR (RFC 8949 §3.1) that hold other values. */

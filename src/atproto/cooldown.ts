@@ -14,12 +14,22 @@ type HeaderReader = (name: string) => string | undefined
  * or its `RateLimit-Reset` (a unix time in seconds, as PDSs send it; small numbers are seconds from now).
  * @param now ms since epoch
  * @param random 0 to 1, spreads the waiters over a further tenth of the wait
+ * @param before how often in a row it did not say until when; the wait doubles with each
  * @returns ms since epoch
  */
-export function cooldownUntil(header: HeaderReader, now: number, random: number): number {
-  const stated = retryAfter(header('retry-after'), now) ?? rateLimitReset(header('ratelimit-reset'), now)
-  const wait = Math.min(Math.max(stated ?? UNSTATED_MS, 1_000), LONGEST_MS)
+export function cooldownUntil(header: HeaderReader, now: number, random: number, before = 0): number {
+  const stated = statedWaitMs(header, now)
+  const wait = Math.min(Math.max(stated ?? UNSTATED_MS * 2 ** before, 1_000), LONGEST_MS)
   return now + wait * (1 + random / 10)
+}
+
+/** Whether a 429 says until when. */
+export function statesWait(header: HeaderReader, now: number): boolean {
+  return statedWaitMs(header, now) !== null
+}
+
+function statedWaitMs(header: HeaderReader, now: number): number | null {
+  return retryAfter(header('retry-after'), now) ?? rateLimitReset(header('ratelimit-reset'), now)
 }
 
 function retryAfter(text: string | undefined, now: number): number | null {

@@ -188,7 +188,8 @@ class Receiver implements Dispatcher.DispatchHandler {
   }
 }
 
-function joined(headers: Record<string, string | string[] | undefined>): Record<string, string> {
+/** Headers by lower-case name; repeated ones are joined by a comma. */
+export function joined(headers: Record<string, string | string[] | undefined>): Record<string, string> {
   // Without a prototype, so that `headers[name]` never finds what the host did not send.
   const record: Record<string, string> = Object.create(null)
   for (const [name, value] of Object.entries(headers)) {

@@ -72,7 +72,7 @@ function parsed(url: string | URL): URL {
 }
 
 /** @throws HttpFailure `host-blocked` */
-function admit(url: URL, policy: AddressPolicy): void {
+export function admit(url: URL, policy: AddressPolicy): void {
   const refusal = urlRefusal(url, policy)
   if (refusal !== null) throw new HttpFailure('host-blocked', `${url.host} ${refusal}`)
 }

@@ -7,6 +7,7 @@ import type { ExchangeLimits, HttpResponse } from './http-exchange.js'
 import { HttpFailure } from './http-failure.js'
 import { createFetch } from './http-fetch.js'
 import { type Fetching, type FollowContext, follow } from './http-follow.js'
+import { type Listened, type Listening, listen } from './http-listen.js'
 
 export { HttpFailure, type HttpResponse }
 
@@ -34,6 +35,11 @@ export interface HttpClient {
    * @throws HttpFailure; the signal's reason when it aborts
    */
   get(request: HttpRequest): Promise<HttpResponse>
+  /**
+   * Waits for a message of a WebSocket, which is closed afterwards.
+   * @throws HttpFailure; the signal's reason when it aborts
+   */
+  listen<T>(listening: Listening<T>): Promise<Listened<T>>
   /** The same guards with the shape of WHATWG `fetch`, at most 512 KiB and 15 s. */
   readonly fetch: typeof globalThis.fetch
   /** Closes every connection; what is still under way rejects with an AbortError. */
@@ -69,7 +75,7 @@ const RESPONSE_HEADERS_BYTES_MAX = 32 * 1024
 
 /**
  * The one way out of this service: GET requests to public https hosts, bounded in size, time and slowness, with
- * connections kept alive per origin.
+ * connections kept alive per origin; some of them to listen to a WebSocket for a moment.
  */
 export function createHttpClient(options: HttpOptions, tuning: Partial<HttpTuning> = {}): HttpClient {
   const { allowPrivateNetwork, userAgent, onRequest, lookup = systemLookup } = options
@@ -86,6 +92,7 @@ export function createHttpClient(options: HttpOptions, tuning: Partial<HttpTunin
   return {
     get: async ({ maxRedirects = 0, ...request }) =>
       (await follow(context, { ...request, redirects: maxRedirects })).response,
+    listen: (listening) => listen(context, listening),
     fetch: createFetch((fetching) => follow(context, fetching)),
     close: () => agent.destroy(),
   }

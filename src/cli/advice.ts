@@ -6,6 +6,7 @@ import {
   DetailsDeleted,
   DirectoryUnavailable,
   InvalidCollection,
+  InvalidHost,
   InvalidPermission,
   InvalidRepo,
   InvalidRequest,
@@ -47,6 +48,7 @@ export function explain(error: BackfillError, context: CallContext): CommandErro
 const USAGE_ERRORS = [
   InvalidRequest,
   InvalidCollection,
+  InvalidHost,
   InvalidPermission,
   InvalidRepo,
   ScopeTooBroad,

@@ -52,3 +52,8 @@ export function readHost(text: string): string {
   }
   throw new InvalidArgumentError(`${quoted(text)} is not a host such as pds.example.com.`)
 }
+
+/** Collects the hosts of an option that takes several, by their names. */
+export function readHostnames(text: string, before: readonly string[] = []): string[] {
+  return [...before, new URL(readHost(text)).host]
+}

@@ -74,6 +74,14 @@ function second(time: string): string {
   return time.replace(/\.\d+(?=Z$)/, '')
 }
 
+/** Where the repos of a job come from. */
+function sourceOf({ repoCount, hosts, collections }: JobView): string {
+  if (repoCount !== undefined) return `${count(repoCount)} named ones`
+  if (hosts !== undefined) return `all of ${hosts.map(({ hostname }) => hostname).join(' ')}`
+  const byCollection = collections?.every((pattern) => !pattern.endsWith('.*'))
+  return byCollection ? 'those that the relays list' : 'all of the network'
+}
+
 /** Everything about one job, a line each. */
 export function jobCard(job: JobView, maxWidth: number): string {
   const lines: [string, string | undefined][] = [
@@ -82,10 +90,7 @@ export function jobCard(job: JobView, maxWidth: number): string {
     ['status', job.status === job.stage ? job.status : `${job.status} (${job.stage})`],
     ['progress', describe(progressOf(job), 0, null)],
     ['collections', job.collections?.join(' ') ?? 'all'],
-    [
-      'repos',
-      job.repoCount === undefined ? 'those that the relays list' : `${count(job.repoCount)} named ones`,
-    ],
+    ['repos', sourceOf(job)],
     ['method', `${job.method}, level ${job.level} or better`],
     ['caller', job.caller],
     ['created', second(job.createdAt)],

@@ -14,6 +14,7 @@ export interface CommonOptions extends ConnectionOptions {
 export interface CreateOptions extends CommonOptions {
   readonly collection?: string[]
   readonly repo?: string[]
+  readonly host?: string[]
   readonly name?: string
   readonly method?: string
   readonly level?: string
@@ -29,6 +30,7 @@ export function createJob(options: CreateOptions): Promise<number> {
     const input = {
       ...(options.collection && { collections: options.collection }),
       ...(options.repo && { repos: options.repo }),
+      ...(options.host && { hosts: options.host }),
       ...(options.name !== undefined && { name: options.name }),
       ...(options.method !== undefined && { method: options.method }),
       ...(options.level !== undefined && { level: options.level }),

@@ -3,14 +3,14 @@ import { jobView } from '../api/view.js'
 import { type Config, readConfig } from '../config.js'
 import type { Asker } from '../jobs/context.js'
 import { createJob } from '../jobs/create.js'
-import { checkInput, inputHash, type JobInput } from '../jobs/input.js'
+import { assertScope, checkInput, inputHash, type JobInput } from '../jobs/input.js'
 import { recordLine } from '../jobs/record-json.js'
 import { type Service, startService } from '../service.js'
-import { isConnectionLost } from '../store/trouble.js'
 import { findJob, findRunningJob, type JobRow } from '../store/jobs.js'
 import { readRecordPage } from '../store/record-pages.js'
 import type { RecordPosition } from '../store/records.js'
 import { listRepos } from '../store/repos.js'
+import { isConnectionLost } from '../store/trouble.js'
 import { CommandError, Interrupted } from './exit.js'
 import { openOutput, type RecordOutput } from './output.js'
 import { ProgressLine, progressOf } from './progress.js'
@@ -25,6 +25,7 @@ import { count, plain } from './text.js'
 export interface RunOptions {
   readonly collection?: string[]
   readonly repo?: string[]
+  readonly host?: string[]
   readonly output?: string
   readonly level: string
   readonly json?: boolean
@@ -47,10 +48,11 @@ export async function runBackfill(options: RunOptions): Promise<number> {
   const input: JobInput = {
     ...(options.collection && { collections: options.collection }),
     ...(options.repo && { repos: options.repo }),
+    ...(options.host && { hosts: options.host }),
     level: options.level,
   }
   // What cannot work is told before anything is started.
-  checkInput(input)
+  assertScope(checkInput(input, config.network), { admin: false })
   const output = await openOutput(options.output)
   const { signal, restore } = untilInterrupted()
   try {
@@ -109,7 +111,11 @@ async function start(config: Config, line: ProgressLine): Promise<Service> {
 /** The job of an earlier run that was interrupted, or a new one. */
 async function takeUp(service: Service, config: Config, input: JobInput): Promise<JobRow> {
   const asker: Asker = { did: config.identity.did, admin: true, jobsOf: [] }
-  const earlier = await findRunningJob(service.store.db, asker.did, inputHash(checkInput(input)))
+  const earlier = await findRunningJob(
+    service.store.db,
+    asker.did,
+    inputHash(checkInput(input, config.network)),
+  )
   if (earlier) {
     process.stderr.write(`Going on with job ${earlier.id}, begun ${earlier.created_at.toISOString()}.\n`)
     return earlier

@@ -38,7 +38,9 @@ export class InvalidRequest extends BackfillError {}
 export class InvalidCollection extends BackfillError {}
 /** Entries of `repos` are neither a DID nor a handle, or are handles that no account answers to. */
 export class InvalidRepo extends BackfillError {}
-/** The job would crawl more of the network than the caller may ask for. */
+/** Entries of `hosts` are not the names of hosts that may be asked. */
+export class InvalidHost extends BackfillError {}
+/** The job would crawl the whole network, which takes the permission `admin`. */
 export class ScopeTooBroad extends BackfillError {}
 /** The client token was used before, with another input. */
 export class ClientTokenConflict extends BackfillError {}
@@ -88,6 +90,7 @@ const BY_NAME = new Map<string, ErrorClass>(
     InvalidRequest,
     InvalidCollection,
     InvalidRepo,
+    InvalidHost,
     ScopeTooBroad,
     ClientTokenConflict,
     MethodNotOffered,

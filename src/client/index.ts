@@ -59,6 +59,7 @@ export {
   type ErrorDetails,
   FutureCursor,
   InvalidCollection,
+  InvalidHost,
   InvalidPermission,
   InvalidRepo,
   InvalidRequest,

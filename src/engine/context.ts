@@ -5,11 +5,13 @@ import type { Tell } from '../events.js'
 import type { CollectionIds } from '../store/collections.js'
 import type { Db } from '../store/database.js'
 import type { JobNotices } from '../store/notices.js'
+import type { DatabaseClock } from './database-clock.js'
 import type { Dispatch } from './dispatch.js'
 import type { Engagements } from './engagements.js'
 import type { Gate } from './gate.js'
 import type { Relays } from './relays.js'
 import type { RetryPolicy } from './retry.js'
+import type { Standstill } from './standstill.js'
 import type { Writer } from './writer.js'
 
 /** What every part of the engine works with. */
@@ -22,14 +24,18 @@ export interface EngineContext {
   /** To be entered by whoever works on a job, for as long as it does. */
   readonly engagements: Engagements
   readonly notices: JobNotices
+  /** To be told of whatever goes wrong with the database; asked by whoever begins something. */
+  readonly standstill: Standstill
   readonly collections: CollectionIds
   readonly tell: Tell
   /** The directory, as a host. */
   readonly directoryHost: number
-  /** Sets the pace at the directory for all of this process: the resolver, drivers that look for a repo, requests. */
+  /** Sets the pace at the directory for everybody: the resolver, drivers that look for a repo, requests. */
   readonly directoryGate: Gate
   readonly relays: Relays
   readonly now: () => number
+  /** For moments that hold back other processes too. */
+  readonly clock: DatabaseClock
   readonly random: () => number
   readonly sweepEveryMs: number
   readonly houseEveryMs: number

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Job, PgBoss } from 'pg-boss'
 import type { Tell } from '../events.js'
+import type { Standstill } from './standstill.js'
 
 /**
  * Who does what, across processes, by pg-boss. A task says "work on this for a while": drive a host, look up
@@ -32,6 +33,7 @@ export type TaskHandler = (key: number, signal: AbortSignal) => Promise<void>
 export class Dispatch {
   readonly #boss: PgBoss
   readonly #tell: Tell
+  readonly #standstill: Standstill
   readonly #nudges = new Map<TaskKind, () => void>()
   /** Tasks under way in this process: whether their key was asked for again meanwhile. */
   readonly #underWay: Record<TaskKind, Map<number, { again: boolean }>> = {
@@ -40,9 +42,10 @@ export class Dispatch {
     drive: new Map(),
   }
 
-  constructor(boss: PgBoss, tell: Tell) {
+  constructor(boss: PgBoss, tell: Tell, standstill: Standstill) {
     this.#boss = boss
     this.#tell = tell
+    this.#standstill = standstill
   }
 
   /** Makes the queues, if they are not there yet. */
@@ -80,7 +83,9 @@ export class Dispatch {
     const touching = setInterval(() => void this.#touch(kind, [...underWay.keys()]), TOUCH_MS)
     try {
       while (!signal.aborted) {
-        const tasks = underWay.size < concurrency ? await this.#fetch(kind, concurrency - underWay.size) : []
+        await this.#standstill.over()
+        const free = concurrency - underWay.size
+        const tasks = free > 0 && !signal.aborted ? await this.#fetch(kind, free, signal) : []
         for (const task of tasks) {
           const done = this.#run(kind, task, handler, signal).finally(() => {
             underWay.delete(task.id)
@@ -108,7 +113,8 @@ export class Dispatch {
     try {
       await handler(key, signal)
     } catch (error) {
-      if (!signal.aborted) this.#tell('engine.task-failed', { task: kind, key, err: error })
+      const halted = this.#standstill.notice(error, signal)
+      if (!signal.aborted && !halted) this.#tell('engine.task-failed', { task: kind, key, err: error })
     }
     // A task that failed is done all the same: its work is in rows, and the sweep sends for those.
     await this.#complete(kind, task.id, signal)
@@ -134,11 +140,11 @@ export class Dispatch {
     }
   }
 
-  async #fetch(kind: TaskKind, batchSize: number): Promise<Job<{ key: number }>[]> {
+  async #fetch(kind: TaskKind, batchSize: number, signal: AbortSignal): Promise<Job<{ key: number }>[]> {
     try {
       return (await this.#boss.fetch<{ key: number }>(kind, { batchSize })) ?? []
     } catch (error) {
-      this.#tell('dispatch.warning', { task: kind, err: error })
+      if (!this.#standstill.notice(error, signal)) this.#tell('dispatch.warning', { task: kind, err: error })
       return []
     }
   }

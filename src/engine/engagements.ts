@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Db } from '../store/database.js'
-import { stillRunning } from '../store/jobs.js'
-import { disengage, engage, removeWorker, reportAlive } from '../store/workers.js'
+import { disengage, engage, engagementsOf, removeWorker, reportAlive } from '../store/workers.js'
 
 /** How long a process may be silent before it counts as dead. */
 const SILENT_MS = 10_000
@@ -22,6 +21,7 @@ interface Engagement {
   readonly stop: AbortController
   /** Whether the row that says so is there; false when the job did not run. */
   readonly recorded: Promise<boolean>
+  isRecorded: boolean
   /** Under way while the row is being taken back. */
   leaving?: Promise<void> | undefined
 }
@@ -54,6 +54,7 @@ export class Engagements {
       holds: 0,
       stop: new AbortController(),
       recorded: engage(this.#db, job, this.#worker),
+      isRecorded: false,
     }
     const { signal } = engagement.stop
     if (signal.aborted) return null
@@ -62,6 +63,7 @@ export class Engagements {
     let recorded = false
     try {
       recorded = await engagement.recorded
+      engagement.isRecorded = recorded
     } finally {
       if (!recorded && this.#jobs.get(job) === engagement) this.#jobs.delete(job)
     }
@@ -82,11 +84,21 @@ export class Engagements {
     this.#reported = true
   }
 
-  /** Looks which jobs are to stop. */
+  /**
+   * Looks which jobs are to stop, and sets right what has gone wrong: a row that could not be taken back, one that
+   * was written though nobody learnt of it.
+   */
   async refresh(): Promise<void> {
-    const before = [...this.#jobs]
-    const running = await stillRunning(this.#db, [...this.#jobs.keys()])
-    for (const [job, engagement] of before) if (!running.has(job)) await this.#stop(job, engagement)
+    const before = [...this.#jobs].filter(([, { isRecorded }]) => isRecorded)
+    const rows = await engagementsOf(this.#db, this.#worker)
+    for (const [job, engagement] of before) {
+      if (rows.get(job) !== true || engagement.stop.signal.aborted) await this.#stop(job, engagement)
+    }
+    for (const job of rows.keys()) {
+      if (this.#jobs.has(job)) continue
+      await disengage(this.#db, job, this.#worker)
+      await this.#onLeft(job)
+    }
   }
 
   /** Forgets this process. Nothing may be held any more. */

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { PgBoss } from 'pg-boss'
 import type { HttpClient } from '../atproto/http.js'
 import type { Identities } from '../atproto/identity.js'
@@ -6,20 +5,22 @@ import type { Config } from '../config.js'
 import type { Tell } from '../events.js'
 import { CollectionIds } from '../store/collections.js'
 import type { Store } from '../store/database.js'
-import { hostIds } from '../store/hosts.js'
 import type { JobNotices } from '../store/notices.js'
 import type { EngineContext } from './context.js'
+import { DatabaseClock } from './database-clock.js'
 import { discoverRepos } from './discover.js'
 import { Dispatch } from './dispatch.js'
 import { driveHost } from './drive.js'
 import { Engagements } from './engagements.js'
-import type { Gate } from './gate.js'
 import { HOUSE_EVERY_MS, keepHouseUntil } from './janitor.js'
 import { Relays } from './relays.js'
 import { resolveRepos } from './resolve.js'
 import { LISTING_RETRY, REPO_RETRY, type RetryPolicy } from './retry.js'
 import { Settler, settleStopping } from './settle.js'
+import type { SharedGate } from './shared-gate.js'
+import { Standstill } from './standstill.js'
 import { SWEEP_EVERY_MS, sweepUntil } from './sweep.js'
+import { JobWatch } from './watch.js'
 import { Writer } from './writer.js'
 
 export interface EngineOptions {
@@ -27,8 +28,7 @@ export interface EngineOptions {
   readonly store: Store
   readonly http: HttpClient
   readonly identities: (beforeRequest: () => Promise<void>) => Identities
-  /** Sets the pace at the directory for all of this process. */
-  readonly directoryGate: Gate
+  readonly directoryGate: SharedGate
   readonly notices: JobNotices
   readonly tell: Tell
   readonly now: () => number
@@ -66,6 +66,8 @@ export class Engine implements AsyncDisposable {
     this.#settler = settler
     this.#sweptAt = ctx.now()
     const { signal } = this.#stop
+    const watch = new JobWatch(ctx)
+    this.#unlisten = ctx.notices.on((job) => watch.hint(job))
     this.#loops = [
       ctx.dispatch.work('discover', DISCOVERIES, (job, stop) => discoverRepos(ctx, job, stop), signal),
       ctx.dispatch.work('resolve', 1, (directory, stop) => resolveRepos(ctx, directory, stop), signal),
@@ -73,13 +75,9 @@ export class Engine implements AsyncDisposable {
       sweepUntil(ctx, signal, () => {
         this.#sweptAt = ctx.now()
       }),
-      watchJobsUntil(ctx, signal),
+      watch.until(signal),
       keepHouseUntil(ctx, signal),
     ]
-    this.#unlisten = ctx.notices.on((job) => {
-      // A hint that it may be to stop: else it is noticed at the next look.
-      if (ctx.engagements.has(job)) void lookAtJobs(ctx)
-    })
   }
 
   /** Starts working on every job that runs. The schema must be up to date. */
@@ -93,28 +91,36 @@ export class Engine implements AsyncDisposable {
     })
     boss.on('error', (error: Error) => tell('dispatch.warning', { err: error }))
     await boss.start()
-    const dispatch = new Dispatch(boss, tell)
-    await dispatch.prepare()
     const settling = { db: store.db, tell, now, notices: options.notices }
     const settler = new Settler(settling)
     const engagements = new Engagements(store.db, (job) => settleStopping(settling, job))
+    const standstill = new Standstill({ look: () => engagements.report(), tell, now })
+    const dispatch = new Dispatch(boss, tell, standstill)
+    await dispatch.prepare()
     // Before any work: nobody enters a job for a process that nobody knows.
     await engagements.report()
-    // A row of its own, even where a PDS answers at the same origin: each has its driver.
-    const directory = `${config.network.directoryUrl}#directory`
-    const directoryHost = (await hostIds(store.db, [directory])).get(directory)!
+    const clock = new DatabaseClock(now)
+    await clock.compare(store.db)
     const ctx: EngineContext = {
       ...options,
       db: store.db,
       dispatch,
       engagements,
+      standstill,
       writer: new Writer(store.pool, (steps) => {
         settler.noticed(steps)
         options.notices.tell(steps.map((step) => step.job))
       }),
       collections: new CollectionIds(store.db),
-      directoryHost,
-      relays: new Relays(store.db, config.network.hostRpm, now),
+      directoryHost: options.directoryGate.host,
+      clock,
+      relays: new Relays({
+        db: store.db,
+        rpm: config.network.hostStartRpm,
+        clock,
+        now,
+        random: options.random,
+      }),
       sweepEveryMs: options.sweepEveryMs ?? SWEEP_EVERY_MS,
       houseEveryMs: options.houseEveryMs ?? HOUSE_EVERY_MS,
       retry: { repo: options.retry?.repo ?? REPO_RETRY, listing: options.retry?.listing ?? LISTING_RETRY },
@@ -122,6 +128,11 @@ export class Engine implements AsyncDisposable {
     }
     tell('engine.started', { hosts: config.engine.hosts })
     return new Engine(ctx, boss, settler)
+  }
+
+  /** Why it stands still, for people; null while it does not. */
+  get halted(): string | null {
+    return this.#ctx.standstill.why
   }
 
   /** Whether it has got through a sweep, and so reached its database, within the last half minute. */
@@ -140,25 +151,5 @@ export class Engine implements AsyncDisposable {
     })
     await this.#boss.stop({ graceful: false, close: false })
     this.#ctx.tell('engine.stopped')
-  }
-}
-
-/** How soon a job that is to stop is noticed where no notice comes through, ms. */
-const LOOK_EVERY_MS = 1_000
-
-/** Says that this process is alive, and looks which of its jobs are to stop. */
-async function watchJobsUntil(ctx: EngineContext, signal: AbortSignal): Promise<void> {
-  while (!signal.aborted) {
-    await lookAtJobs(ctx)
-    await sleep(LOOK_EVERY_MS, undefined, { signal }).catch(() => {})
-  }
-}
-
-async function lookAtJobs({ engagements, tell }: EngineContext): Promise<void> {
-  try {
-    await engagements.report()
-    await engagements.refresh()
-  } catch (error) {
-    tell('engine.sweep-failed', { err: error })
   }
 }

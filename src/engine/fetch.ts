@@ -92,7 +92,7 @@ async function follow(
     // Not this host's cooldown, but the directory's, or that of one did:web.
     if (repo.did.startsWith('did:plc:')) {
       directoryGate.holdUntil(error.until.getTime())
-      await pauseHost(ctx.db, ctx.directoryHost, error.until)
+      await pauseHost(ctx.db, ctx.directoryHost, ctx.clock.toDatabase(error.until.getTime()))
     }
     await state.deferred(error.until)
   }

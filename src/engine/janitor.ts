@@ -22,10 +22,12 @@ const DAY_MS = 24 * 60 * MINUTE_MS
 /** Removes what has had its time: details of old jobs, details that a caller deleted, spent tokens. */
 export async function keepHouseUntil(ctx: EngineContext, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
+    await ctx.standstill.over()
     try {
       await keepHouse(ctx, signal)
     } catch (error) {
-      if (!signal.aborted) ctx.tell('engine.sweep-failed', { err: error })
+      const halted = ctx.standstill.notice(error, signal)
+      if (!signal.aborted && !halted) ctx.tell('engine.sweep-failed', { err: error })
     }
     await sleep(ctx.houseEveryMs, undefined, { signal }).catch(() => {})
   }

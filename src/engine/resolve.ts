@@ -1,6 +1,7 @@
 import type { DidDocument } from '@atproto/common-web'
 import { type Identities, locatedIn } from '../atproto/identity.js'
 import { Failure, RateLimited, Unavailable } from '../atproto/outcome.js'
+import { AnySignal } from '../signals.js'
 import { IDENTITY_EXPIRED_MS } from '../store/did-cache.js'
 import { claimHost, deferHost, type HostClaim, hostIds } from '../store/hosts.js'
 import { findIdentities } from '../store/identities.js'
@@ -33,18 +34,17 @@ export async function resolveRepos(
   directory: number,
   signal: AbortSignal,
 ): Promise<void> {
+  await ctx.clock.compare(ctx.db)
   const claim = await claimHost(ctx.db, directory)
-  if (!claim || claim.nextRequestAt.getTime() - ctx.now() > SHORT_PAUSE_MS) return
+  if (!claim) return
+  const heldUntil = ctx.clock.toLocal(claim.nextRequestAt)
+  if (heldUntil - ctx.now() > SHORT_PAUSE_MS) return
   const gate = ctx.directoryGate
-  gate.holdUntil(claim.nextRequestAt.getTime())
+  gate.holdUntil(heldUntil)
   const resolver = new Resolver(ctx, claim, gate, signal)
   const endsAt = ctx.now() + TURN_MS
-  try {
-    await resolver.run(endsAt)
-    if (ctx.now() >= endsAt) await ctx.dispatch.wake('resolve', [directory])
-  } finally {
-    await deferHost(ctx.db, claim, new Date(gate.nextAt))
-  }
+  await resolver.run(endsAt)
+  if (ctx.now() >= endsAt) await ctx.dispatch.wake('resolve', [directory])
 }
 
 class Resolver {
@@ -92,8 +92,10 @@ class Resolver {
   }
 
   async #resolveBatch(job: RunningJob, repos: readonly Unresolved[], hold: Hold): Promise<void> {
-    const waiting = AbortSignal.any([this.#signal, hold.signal])
-    const identities = this.#ctx.identitiesPaced(() => this.#gate.pass(waiting))
+    using waiting = new AnySignal(this.#signal, hold.signal)
+    const identities = this.#ctx.identitiesPaced(async () => {
+      await this.#gate.pass(waiting.signal)
+    })
     await reachStage(this.#ctx.db, job.key, 'resolving-and-fetching', new Date(this.#ctx.now()))
     const atHand = await this.#documentsAtHand(repos)
     const hosts = new Set<number>()
@@ -163,7 +165,8 @@ class Resolver {
     this.#gate.holdUntil(limited.until.getTime())
     this.#paused ||= limited.until.getTime() - this.#ctx.now() > SHORT_PAUSE_MS
     this.#ctx.tell('host.cooling', { host: this.#claim.origin, until: limited.until })
-    await deferHost(this.#ctx.db, this.#claim, limited.until)
+    const until = this.#ctx.clock.toDatabase(limited.until.getTime())
+    await deferHost(this.#ctx.db, this.#claim, until)
     return null
   }
 

@@ -1,43 +1,126 @@
-import { HttpFailure } from '../atproto/http.js'
-import { Failure } from '../atproto/outcome.js'
+import { HttpFailure, type HttpResponse } from '../atproto/http.js'
+import { Failure, RateLimited } from '../atproto/outcome.js'
 import type { Query } from '../atproto/pds.js'
 import { readAnswer } from '../atproto/xrpc.js'
+import { AnySignal } from '../signals.js'
+import type { FailureClass } from '../verdict.js'
 import type { EngineContext } from './context.js'
-import type { Gate } from './gate.js'
+import type { Gate, Passage } from './gate.js'
 
 const TIMEOUT_MS = 60_000
 
+/** A request that was refused is sent again after the pause, so often in a row. */
+const REFUSALS_MAX = 5
+
+/** What may come of a request that tells nothing good of the host: no answer at all, or none to its end. */
+const NO_ANSWER: ReadonlySet<FailureClass> = new Set([
+  'dns-failure',
+  'connection-failed',
+  'timeout',
+  'too-slow',
+])
+
+/** Not Implemented: somebody is there and says so. */
+const NOT_IMPLEMENTED = 501
+
+/** Whether an answer shows that the host is well. */
+export function isWell(status: number): boolean {
+  return status < 500 || status === NOT_IMPLEMENTED
+}
+
+export interface Signals {
+  /** Ends whatever waits or is under way, at once. */
+  readonly stop: AbortSignal
+  /** Ends only what waits: the answer to a request under way is worth having. */
+  readonly hold: AbortSignal
+}
+
 /**
- * The way to ask one host: each query waits for its turn at the gate, goes out once, and comes back as an
- * answer or as a thrown Failure or RateLimited.
- * @param stop ends whatever waits or is under way, at once
- * @param hold ends only what waits: the answer to a request under way is worth having
+ * The way to ask one host: each query waits for its turn at the gate, goes out, and comes back as an answer, or
+ * as a thrown Failure or RateLimited. One that the host refuses for the time being waits in its place, unless
+ * that takes too long: what a reading has in hand would be lost with it, and a host that grants few requests at a
+ * time would never see its end. RateLimited also stands for a host that is parked.
  */
-export function hostQuery(
-  ctx: EngineContext,
-  origin: string,
-  gate: Gate,
-  { stop: signal, hold }: { stop: AbortSignal; hold: AbortSignal },
-): Query {
-  const waiting = AbortSignal.any([signal, hold])
+export function hostQuery(ctx: EngineContext, origin: string, gate: Gate, signals: Signals): Query {
   return async (nsid, params, maxBytes) => {
-    await gate.pass(waiting)
     const url = new URL(`/xrpc/${nsid}`, origin)
     for (const [name, value] of Object.entries(params)) {
       if (value !== undefined) url.searchParams.set(name, String(value))
     }
-    try {
-      const response = await ctx.http.get({
-        url,
-        accept: 'application/json',
-        maxBytes,
-        timeoutMs: TIMEOUT_MS,
-        signal,
-      })
+    for (let refusals = 1; ; refusals += 1) {
+      const passage = await passing(gate, signals, nsid)
+      const response = await send(ctx, url, maxBytes, signals.stop, passage)
+      const header = (name: string) => response.headers[name]
+      if (response.status === 429) {
+        const until = await passage.refused(header)
+        const isTooLong = until.getTime() - ctx.now() > gate.patienceMs
+        if (isTooLong || refusals === REFUSALS_MAX) throw new RateLimited(until)
+        continue
+      }
+      if (isWell(response.status)) await passage.answered(header)
+      else await failed(passage)
       return readAnswer(response, ctx.now(), ctx.random())
-    } catch (error) {
-      if (error instanceof HttpFailure) throw new Failure(error.failure, error.message, { cause: error })
+    }
+  }
+}
+
+/** Waits for a turn for as long as nobody minds. */
+async function passing(gate: Gate, { stop, hold }: Signals, nsid: string): Promise<Passage> {
+  using waiting = new AnySignal(stop, hold)
+  return await gate.pass(waiting.signal, nsid)
+}
+
+/** One request, the outcome of which the gate is told where there is no answer. */
+async function send(
+  ctx: EngineContext,
+  url: URL,
+  maxBytes: number,
+  signal: AbortSignal,
+  passage: Passage,
+): Promise<HttpResponse> {
+  try {
+    return await ctx.http.get({ url, accept: 'application/json', maxBytes, timeoutMs: TIMEOUT_MS, signal })
+  } catch (error) {
+    if (!(error instanceof HttpFailure)) {
+      passage.dropped()
       throw error
     }
+    if (NO_ANSWER.has(error.failure)) await failed(passage)
+    else passage.dropped()
+    throw new Failure(error.failure, error.message, { cause: error })
+  }
+}
+
+/** @throws RateLimited when the host is parked by now: what it fails at then is not held against a repo */
+async function failed(passage: Passage): Promise<void> {
+  const until = await passage.failed()
+  if (until) throw new RateLimited(until)
+}
+
+/** What a parked host is asked. */
+export const PROBE = 'com.atproto.server.describeServer'
+const PROBE_BYTES_MAX = 64 * 1024
+
+/**
+ * Asks a parked host the one thing that every host answers.
+ * @returns whether it did
+ */
+export async function probeHost(
+  ctx: EngineContext,
+  origin: string,
+  passage: Passage,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const url = new URL(`/xrpc/${PROBE}`, origin)
+  try {
+    const response = await send(ctx, url, PROBE_BYTES_MAX, signal, passage)
+    const header = (name: string) => response.headers[name]
+    if (response.status === 429) await passage.refused(header)
+    else if (isWell(response.status)) await passage.answered(header)
+    else await failed(passage)
+    return response.status !== 429 && isWell(response.status)
+  } catch (error) {
+    if (signal.aborted || error instanceof RateLimited || error instanceof Failure) return false
+    throw error
   }
 }

@@ -1,10 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { hostsWithWork } from '../store/hosts.js'
 import { stoppingJobs } from '../store/jobs.js'
-import { jobsToDiscover } from '../store/listings.js'
+import { hostsToList, jobsToDiscover } from '../store/listings.js'
 import { hasUnresolvedRepos, wakeRepos } from '../store/repos.js'
+import { jobsToRequeue, requeueFailedRepos } from '../store/transitions.js'
 import { forgetDeadWorkers } from '../store/workers.js'
+import { RETRYABLE_FAILURES } from '../verdict.js'
 import type { EngineContext } from './context.js'
+import { giveUpHostListings } from './discover-host.js'
+import { giveUpHosts } from './give-up.js'
 import { settleJobs, settleStopping } from './settle.js'
 
 /** Short enough that a lost wake-up is not noticed, long enough to cost nothing. */
@@ -20,11 +24,13 @@ export async function sweepUntil(
   onSwept: () => void,
 ): Promise<void> {
   while (!signal.aborted) {
+    await ctx.standstill.over()
     try {
       await sweep(ctx)
       onSwept()
     } catch (error) {
-      if (!signal.aborted) ctx.tell('engine.sweep-failed', { err: error })
+      const halted = ctx.standstill.notice(error, signal)
+      if (!signal.aborted && !halted) ctx.tell('engine.sweep-failed', { err: error })
     }
     await sleep(ctx.sweepEveryMs * (0.75 + ctx.random() / 2), undefined, { signal }).catch(() => {})
   }
@@ -33,10 +39,26 @@ export async function sweepUntil(
 export async function sweep(ctx: EngineContext): Promise<void> {
   const now = new Date(ctx.now())
   await wakeRepos(ctx.db, now)
-  await ctx.dispatch.wake('discover', await jobsToDiscover(ctx.db, now, ctx.config.engine.queuedRepos))
+  const { queuedRepos } = ctx.config.engine
+  await ctx.dispatch.wake('discover', await jobsToDiscover(ctx.db, now, queuedRepos))
   if (await hasUnresolvedRepos(ctx.db)) await ctx.dispatch.wake('resolve', [ctx.directoryHost])
-  await ctx.dispatch.wake('drive', await hostsWithWork(ctx.db, now))
+  await ctx.dispatch.wake('drive', await hostsWithWork(ctx.db, ctx.clock.now()))
+  await ctx.dispatch.wake('drive', await hostsToList(ctx.db, { now, hostNow: ctx.clock.now(), queuedRepos }))
+  await giveUpHosts(ctx)
+  await giveUpHostListings(ctx)
+  for (const job of await jobsToRequeue(ctx.db)) await requeue(ctx, job)
   await settleJobs(ctx, null)
   await forgetDeadWorkers(ctx.db)
   for (const job of await stoppingJobs(ctx.db)) await settleStopping(ctx, job)
+}
+
+/** Failed repos that are queued again at once: others want the job's counters too. */
+const REQUEUED_AT_ONCE = 5_000
+
+/** Queues what is to be tried again of a job, some of it in each sweep. */
+async function requeue(ctx: EngineContext, job: number): Promise<void> {
+  for (let portions = 0; portions < 10; portions += 1) {
+    if (!(await requeueFailedRepos(ctx.db, job, RETRYABLE_FAILURES, REQUEUED_AT_ONCE))) break
+  }
+  ctx.notices.tell([job])
 }

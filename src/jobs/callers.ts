@@ -43,6 +43,31 @@ export async function admit(ctx: Pick<JobsContext, 'config' | 'db' | 'now'>, did
   return { permissions, jobsOf, requests }
 }
 
+/** What callers may do, for those who ask again and again: no older than they want it. */
+export class Standings {
+  readonly #ctx: Pick<JobsContext, 'config' | 'db' | 'now'>
+  readonly #maxAgeMs: number
+  readonly #known = new Map<string, { readonly at: number; readonly caller: Promise<KnownCaller> }>()
+
+  constructor(ctx: Pick<JobsContext, 'config' | 'db' | 'now'>, maxAgeMs: number) {
+    this.#ctx = ctx
+    this.#maxAgeMs = maxAgeMs
+  }
+
+  /** One question to the database for all who ask at about the same time. */
+  of(did: string): Promise<KnownCaller> {
+    const now = this.#ctx.now()
+    for (const [other, { at }] of this.#known) if (now - at >= this.#maxAgeMs) this.#known.delete(other)
+    const known = this.#known.get(did) ?? { at: now, caller: this.#find(did) }
+    this.#known.set(did, known)
+    return known.caller
+  }
+
+  async #find(did: string): Promise<KnownCaller> {
+    return knownCaller(this.#ctx, did, await store.findCaller(this.#ctx.db, did))
+  }
+}
+
 /**
  * Says what a caller may do, in the place of everything that was said of it before.
  * @throws RequestError `InvalidPermission`, `InvalidRequest`

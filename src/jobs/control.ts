@@ -1,7 +1,13 @@
 import { RequestError } from '../errors.js'
 import { type DeletedDetails, deleteDetails } from '../store/details.js'
 import { findJob, type JobRow } from '../store/jobs.js'
-import { moveJob, moveQuietJob, reopenListings, requeueFailedRepos } from '../store/transitions.js'
+import {
+  markForRetry,
+  moveJob,
+  moveQuietJob,
+  reopenListings,
+  requeueFailedRepos,
+} from '../store/transitions.js'
 import { FAILURE_CLASSES, type FailureClass, RETRYABLE_FAILURES } from '../verdict.js'
 import type { Asker, JobsContext } from './context.js'
 import { checkRunningJobs } from './quotas.js'
@@ -15,6 +21,9 @@ const NEEDS: Readonly<Record<'pause' | 'resume' | 'cancel' | 'retry', string>> =
   cancel: 'it has ended already',
   retry: 'only a job that is completed or failed can be tried again',
 }
+
+/** Failed repos that are queued again at once: at most so many with the request, the rest by the engine. */
+const REQUEUED_AT_ONCE = 5_000
 
 /** How often a move is tried that somebody else's move came in between of. */
 const MOVE_TRIES = 5
@@ -57,15 +66,17 @@ export async function retryJob(
   const classes = query.classes === undefined ? RETRYABLE_FAILURES : readClasses(query.classes)
   const job = await ownJob(ctx, asker, query.job)
   assertHasDetails(job)
+  if (TRANSITIONS[job.status].retry === 'refused') throw refused(job, 'retry')
   const repos = await ctx.db.transaction().execute(async (trx) => {
-    await checkRunningJobs(ctx, trx, job.caller)
+    const { reposPerJob } = await checkRunningJobs(ctx, trx, job.caller)
     const moved = await moveJob(trx, job.key, movesOf('retry'), new Date(ctx.now()))
     if (!moved) throw notRetried((await findJob(trx, job.id)) ?? job)
-    const requeued = await requeueFailedRepos(trx, job.key, classes, RETRYABLE_FAILURES)
+    const requeued = await markForRetry(trx, job.key, { classes, repoLimit: reposPerJob })
     const reopened = await reopenListings(trx, job.key)
     if (requeued + reopened > 0) return requeued
     throw new RequestError('InvalidState', `Job ${job.id} is ${job.status} and has nothing to try again`)
   })
+  if (repos > 0) await requeueFailedRepos(ctx.db, job.key, RETRYABLE_FAILURES, REQUEUED_AT_ONCE)
   ctx.tell('job.retried', { job: job.id, repos })
   return changed(ctx, job)
 }
@@ -114,7 +125,9 @@ async function request(
     const moved = await moveJob(ctx.db, job.key, movesOf(event), new Date(ctx.now()))
     if (!moved) continue
     ctx.tell(`job.${moved.status}`, { job: id })
-    return { ...(await changed(ctx, job)), status: moved.status }
+    const now = await changed(ctx, job)
+    // Told as it was asked for, even if it has stopped meanwhile.
+    return event === 'resume' ? now : { ...now, status: moved.status, stage: job.stage }
   }
 }
 

@@ -3,7 +3,14 @@ import { Failure, RateLimited, Unavailable } from '../atproto/outcome.js'
 import { RequestError } from '../errors.js'
 import { findJob, findJobByToken, insertJob, type JobRow, type NewJob } from '../store/jobs.js'
 import type { Asker, JobsContext } from './context.js'
-import { type CheckedInput, checkInput, inputHash, type JobInput } from './input.js'
+import {
+  assertScope,
+  type CheckedInput,
+  checkInput,
+  inputHash,
+  isWholeNetwork,
+  type JobInput,
+} from './input.js'
 import { checkRepos, checkRunningJobs } from './quotas.js'
 
 /** Handles looked up at the same time for one request. */
@@ -18,7 +25,9 @@ const HANDLES_MS = 45_000
  * @throws RequestError
  */
 export async function createJob(ctx: JobsContext, asker: Asker, input: JobInput): Promise<JobRow> {
-  const checked = checkInput(input)
+  const { network } = ctx.config
+  const checked = checkInput(input, network)
+  assertScope(checked, asker)
   const hash = inputHash(checked)
   const before = await jobOfToken(ctx, asker, checked, hash)
   if (before) return before
@@ -34,7 +43,8 @@ export async function createJob(ctx: JobsContext, asker: Asker, input: JobInput)
     method: checked.method,
     level: checked.level,
     createdAt: new Date(ctx.now()),
-    from: repos ? { repos } : { relays: ctx.config.network.relays },
+    from: repos ? { repos } : fromOf(checked, network.relays),
+    cursorsOf: network.relays,
   })
   if (refused) {
     // Somebody else may have used the token between the look above and the insert: then its job is the answer.
@@ -44,8 +54,19 @@ export async function createJob(ctx: JobsContext, asker: Asker, input: JobInput)
   }
   const job = await findJob(ctx.db, id)
   if (!job) throw new Error('the job is gone right after it was made')
-  ctx.tell('job.created', { job: id, caller: asker.did, collections: checked.collections })
+  ctx.tell('job.created', {
+    job: id,
+    caller: asker.did,
+    collections: checked.collections,
+    ...(checked.hosts && { hosts: checked.hosts.map(({ hostname }) => hostname) }),
+  })
   return job
+}
+
+/** Where the repos of a job come from that names none. */
+function fromOf(input: CheckedInput, relays: readonly string[]): NewJob['from'] {
+  if (input.hosts) return { hosts: input.hosts }
+  return { relays, wholeNetwork: isWholeNetwork(input) }
 }
 
 /** Inserts a job, if its caller may have it. @returns why it is not inserted; null when it is */

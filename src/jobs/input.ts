@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
 import { isValidDid, isValidHandle } from '@atproto/syntax'
+import { type HostOptions, hostnameToOrigin } from '../atproto/host.js'
 import { RequestError } from '../errors.js'
 import { LEVELS, type Level, REQUESTABLE_METHODS, type RequestedMethod } from '../verdict.js'
-import { isPrefix, patternProblem } from './scope.js'
+import { isPrefix, namesEveryCollection, patternProblem } from './scope.js'
 
 /**
  * What may be asked of `createJob`: checked here rather than by the lexicon alone, because a caller with a
@@ -11,6 +12,7 @@ import { isPrefix, patternProblem } from './scope.js'
 
 export const COLLECTIONS_MAX = 100
 export const REPOS_MAX = 1_000
+export const HOSTS_MAX = 100
 
 /** The methods and levels this version can do. */
 export const OFFERED_METHODS: readonly RequestedMethod[] = ['auto', 'list-records']
@@ -19,6 +21,7 @@ export const OFFERED_LEVELS: readonly Level[] = ['content', 'none']
 export interface JobInput {
   readonly collections?: readonly string[]
   readonly repos?: readonly string[]
+  readonly hosts?: readonly string[]
   readonly method?: string
   readonly level?: string
   readonly clientToken?: string
@@ -30,23 +33,40 @@ export interface CheckedInput {
   readonly collections: readonly string[] | null
   /** DIDs and handles, without duplicates, handles in lower case; null to discover. */
   readonly repos: readonly string[] | null
+  /** Each host once, however it was spelled; null when the job is not limited to hosts. */
+  readonly hosts: readonly NamedHost[] | null
   readonly method: RequestedMethod
   readonly level: Level
   readonly clientToken: string | null
   readonly name: string | null
 }
 
+/** A PDS as the caller sees it, and where it is asked. */
+export interface NamedHost {
+  readonly hostname: string
+  readonly origin: string
+}
+
+const PUBLIC_ONLY: HostOptions = { allowPrivateNetwork: false }
+
 /** @throws RequestError that names everything wrong with the first bad field */
-export function checkInput(input: JobInput): CheckedInput {
+export function checkInput(input: JobInput, options: HostOptions = PUBLIC_ONLY): CheckedInput {
   // The lexicon's check lets a list through, and a list has none of the fields.
   if (Array.isArray(input))
     throw new RequestError('InvalidRequest', 'The input is a list; it must be an object')
   const collections = checkCollections(input.collections)
   const repos = checkRepos(input.repos)
-  assertScope(collections, repos)
+  const hosts = checkHosts(input.hosts, options)
+  if (repos !== null && hosts !== null) {
+    throw new RequestError(
+      'InvalidRequest',
+      'repos and hosts are both given; a job is limited to one of them',
+    )
+  }
   return {
     collections,
     repos,
+    hosts,
     method: choose(
       'method',
       input.method ?? 'auto',
@@ -60,10 +80,37 @@ export function checkInput(input: JobInput): CheckedInput {
   }
 }
 
+/** Whether a job means the whole network: nothing limits its repos, and no relay lists them by collection. */
+export function isWholeNetwork({ collections, repos, hosts }: CheckedInput): boolean {
+  return repos === null && hosts === null && !namesEveryCollection(collections)
+}
+
+/** @throws RequestError `ScopeTooBroad` when the job means the whole network and the asker may not have that */
+export function assertScope(input: CheckedInput, { admin }: { readonly admin: boolean }): void {
+  if (admin || !isWholeNetwork(input)) return
+  const what =
+    input.collections === null
+      ? 'None of collections, repos and hosts given'
+      : `A prefix (${input.collections.filter(isPrefix).join(', ')}) without repos or hosts`
+  throw new RequestError(
+    'ScopeTooBroad',
+    `${what}: this would mean crawling the whole network, which takes the permission 'admin'. Name the repos, or collections that relays list repos for, or hosts.`,
+  )
+}
+
 /** One value for all inputs that ask for the same thing, whatever the order of their entries. */
 export function inputHash(input: CheckedInput): string {
   const sorted = (values: readonly string[] | null) => values && [...values].sort()
-  const asked = [sorted(input.collections), sorted(input.repos), input.method, input.level, input.name]
+  const hosts = input.hosts && sorted(input.hosts.map(({ origin }) => origin))
+  const { method, level, name } = input
+  const asked = [
+    sorted(input.collections),
+    sorted(input.repos),
+    method,
+    level,
+    name,
+    ...(hosts ? [hosts] : []),
+  ]
   return createHash('sha256').update(JSON.stringify(asked)).digest('base64url')
 }
 
@@ -91,6 +138,23 @@ function checkRepos(repos: readonly string[] | undefined): readonly string[] | n
   return unique
 }
 
+function checkHosts(hosts: readonly string[] | undefined, options: HostOptions): readonly NamedHost[] | null {
+  if (hosts === undefined) return null
+  assertCount('hosts', hosts, HOSTS_MAX, 'every host')
+  const found = new Map<string, NamedHost>()
+  const bad = new Set<string>()
+  for (const name of hosts) {
+    const origin = hostnameToOrigin(name, options)
+    if (origin === null) bad.add(name)
+    else found.set(origin, { hostname: new URL(origin).host, origin })
+  }
+  if (bad.size > 0) {
+    const problems = [...bad].map((name) => `${quoted(name)} is not the name of a host that may be asked`)
+    throw new RequestError('InvalidHost', `hosts: ${problems.join('; ')} (such as pds.example.com)`)
+  }
+  return [...found.values()]
+}
+
 function repoProblem(repo: string): string | null {
   if (!repo.startsWith('did:')) return isValidHandle(repo) ? null : 'is neither a DID nor a handle'
   if (!isValidDid(repo)) return 'is not a valid DID'
@@ -104,20 +168,6 @@ function checkText(field: string, text: string | undefined): string | null {
   if (text === undefined) return null
   if (text.isWellFormed() && !text.includes('\u0000')) return text
   throw new RequestError('InvalidRequest', `${field} holds a character that cannot be stored`)
-}
-
-function assertScope(collections: readonly string[] | null, repos: readonly string[] | null): void {
-  if (repos !== null) return
-  const prefixes = collections?.filter(isPrefix) ?? []
-  if (collections !== null && prefixes.length === 0) return
-  const what =
-    collections === null
-      ? 'Neither collections nor repos given'
-      : `A prefix (${prefixes.join(', ')}) without repos`
-  throw new RequestError(
-    'ScopeTooBroad',
-    `${what}: this would mean crawling the whole network. Name the repos, or collections that relays list repos for.`,
-  )
 }
 
 function assertCount(field: string, entries: readonly string[], max: number, everything: string): void {

@@ -24,7 +24,10 @@ export function quotasFor(
   return {
     runningJobs: row?.running_jobs ?? defaults.runningJobs,
     reposPerJob: row?.repos_per_job ?? defaults.reposPerJob,
-    requestsPerMinute: row?.requests_per_minute ?? defaults.requestsPerMinute,
+    // Whom the settings name as admin cannot be locked out.
+    requestsPerMinute: config.access.admins.includes(did)
+      ? null
+      : (row?.requests_per_minute ?? defaults.requestsPerMinute),
   }
 }
 

@@ -49,7 +49,8 @@ export function assertHasDetails(job: JobRow): void {
     throw new RequestError('DetailsDeleted', `The details of job ${job.id} were deleted`)
 }
 
-function maySee(asker: Asker, caller: string): boolean {
+/** Whether somebody may look at the jobs of a caller. */
+export function maySee(asker: Asker, caller: string): boolean {
   return asker.admin || caller === asker.did || asker.jobsOf.includes(caller)
 }
 

@@ -3,6 +3,8 @@ import { type Migration, Migrator } from 'kysely/migration'
 import pg from 'pg'
 import * as init from './migrations/0001-init.js'
 import * as jobControl from './migrations/0002-job-control.js'
+import * as hosts from './migrations/0003-hosts.js'
+import * as discovery from './migrations/0004-discovery.js'
 import type { Database } from './schema.js'
 
 export type Db = Kysely<Database>
@@ -11,7 +13,12 @@ export type Pool = pg.Pool
 export type PoolClient = pg.PoolClient
 
 /** Listed by hand, in order: a file that is not named here does not run. */
-const MIGRATIONS: Record<string, Migration> = { '0001-init': init, '0002-job-control': jobControl }
+const MIGRATIONS: Record<string, Migration> = {
+  '0001-init': init,
+  '0002-job-control': jobControl,
+  '0003-hosts': hosts,
+  '0004-discovery': discovery,
+}
 
 /** The oldest server the statements are written for. */
 const POSTGRES_MAJOR_MIN = 15

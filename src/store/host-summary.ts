@@ -14,6 +14,8 @@ export interface HostSummary extends RepoCounts {
   readonly origin: string
   /** No request before this moment; may be long ago. */
   readonly nextRequestAt: Date
+  /** It did not answer, and is left alone but for a probe at that moment. */
+  readonly parked: boolean
 }
 
 export interface HostSummaries {
@@ -25,7 +27,7 @@ export interface HostSummaries {
 /** The hosts of a job, the one with the most of its repos first. */
 export async function summarizeHosts(db: Db, job: number, limit: number): Promise<HostSummaries> {
   const { rows } = await sql<
-    RepoCounts & { hosts: number; origin: string | null; nextRequestAt: Date | null }
+    RepoCounts & { hosts: number; origin: string | null; nextRequestAt: Date | null; parked: boolean }
   >`
     with per_host as materialized (
       select r.host,
@@ -40,21 +42,21 @@ export async function summarizeHosts(db: Db, job: number, limit: number): Promis
       group by r.host
     ),
     shown as (
-      select host.origin, greatest(host.next_request_at, 'epoch') as "nextRequestAt", p.*
+      select host.origin, greatest(host.next_request_at, 'epoch') as "nextRequestAt", host.parked, p.*
       from per_host p join host on host.id = p.host
       where p.place <= ${limit}
     )
-    select origin, "nextRequestAt", 1 as hosts, total, completed, failed, unavailable, records, place from shown
+    select origin, "nextRequestAt", parked, 1 as hosts, total, completed, failed, unavailable, records, place from shown
     union all
-    select null, null, count(*)::int, sum(total)::bigint, sum(completed)::bigint, sum(failed)::bigint,
+    select null, null, false, count(*)::int, sum(total)::bigint, sum(completed)::bigint, sum(failed)::bigint,
            sum(unavailable)::bigint, sum(records)::bigint, null
     from per_host where place > ${limit} having count(*) > 0
     order by place nulls last`.execute(db)
   const hosts: HostSummary[] = []
   let others: HostSummaries['others'] = null
-  for (const { origin, nextRequestAt, ...counts } of rows) {
+  for (const { origin, nextRequestAt, parked, ...counts } of rows) {
     if (origin === null || nextRequestAt === null) others = counts
-    else hosts.push({ ...counts, origin, nextRequestAt })
+    else hosts.push({ ...counts, origin, nextRequestAt, parked })
   }
   return { hosts, others }
 }

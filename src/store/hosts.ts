@@ -2,10 +2,26 @@ import { sql } from 'kysely'
 import type { Db } from './database.js'
 import type { Fence } from './steps.js'
 
+/**
+ * Hosts, and what is known of each. Times that hold back other processes are the database's: callers translate.
+ */
+
 export interface HostClaim extends Fence {
   readonly origin: string
   /** No request before this moment; may be long ago. */
   readonly nextRequestAt: Date
+  readonly standing: HostStanding
+  /** As it was given to `saveHost`. */
+  readonly budget: unknown
+}
+
+/** How a host has behaved lately; see the migration. */
+export interface HostStanding {
+  readonly failures: number
+  readonly parked: boolean
+  readonly parkings: number
+  readonly refusals: number
+  readonly unstated: number
 }
 
 /** The numbers of hosts by origin, new ones made as needed. */
@@ -35,11 +51,22 @@ export async function claimHost(db: Db, id: number): Promise<HostClaim | null> {
     .updateTable('host')
     .set((eb) => ({ epoch: eb('epoch', '+', 1) }))
     .where('id', '=', id)
-    .returning(['id', 'origin', 'epoch', 'next_request_at'])
+    .returning([
+      'id',
+      'origin',
+      'epoch',
+      'next_request_at',
+      'failures',
+      'parked',
+      'parkings',
+      'refusals',
+      'unstated',
+      'budget',
+    ])
     .executeTakeFirst()
-  return row
-    ? { host: row.id, origin: row.origin, epoch: row.epoch, nextRequestAt: asDate(row.next_request_at) }
-    : null
+  if (!row) return null
+  const { id: host, origin, epoch, next_request_at, budget, ...standing } = row
+  return { host, origin, epoch, nextRequestAt: asDate(next_request_at), budget, standing }
 }
 
 /** Keeps a host's next permitted moment, for whoever drives it next. Never moves it to an earlier one. */
@@ -47,6 +74,39 @@ export async function deferHost(db: Db, fence: Fence, until: Date): Promise<void
   await db
     .updateTable('host')
     .set({ next_request_at: sql<Date>`greatest(next_request_at, ${until})` })
+    .where('id', '=', fence.host)
+    .where('epoch', '=', fence.epoch)
+    .execute()
+}
+
+/** What a driver knows of its host after asking it. */
+export interface HostState {
+  readonly nextRequestAt: Date
+  readonly standing: HostStanding
+  /** Since it was asked last, or longer, it has given no good answer. */
+  readonly unanswered: boolean
+  readonly budget: unknown
+}
+
+/** The largest number the columns take. */
+const COUNT_MAX = 10_000
+
+/** Keeps what a driver knows of its host. */
+export async function saveHost(db: Db, fence: Fence, state: HostState, now: Date): Promise<void> {
+  const { failures, parked, parkings, refusals, unstated } = state.standing
+  await db
+    .updateTable('host')
+    .set({
+      next_request_at: state.nextRequestAt,
+      failures: Math.min(failures, COUNT_MAX),
+      parked,
+      parkings: Math.min(parkings, COUNT_MAX),
+      refusals: Math.min(refusals, COUNT_MAX),
+      unstated: Math.min(unstated, COUNT_MAX),
+      unanswered_since: state.unanswered ? sql<Date>`coalesce(unanswered_since, ${now})` : null,
+      given_up: false,
+      budget: JSON.stringify(state.budget),
+    })
     .where('id', '=', fence.host)
     .where('epoch', '=', fence.epoch)
     .execute()
@@ -64,6 +124,92 @@ export async function hostsWithWork(db: Db, now: Date): Promise<number[]> {
       )
     )`.execute(db)
   return rows.map((row) => row.id)
+}
+
+/** Whether a job that runs has repos due at a host, or a listing of it to read. */
+export async function hostHasWork(db: Db, id: number): Promise<boolean> {
+  const { rows } = await sql`
+    select 1 from job
+    where job.status = 'running' and (
+      exists (
+        select 1 from job_repo r
+        where r.host = ${id} and r.job = job.key and r.status in ('resolved', 'fetching') and r.retry_at is null
+      )
+      or exists (
+        select 1 from listing l where l.host = ${id} and l.job = job.key and not l.done and l.failure is null
+      )
+    )
+    limit 1`.execute(db)
+  return rows.length > 0
+}
+
+/** No request to a host before this moment; may be long ago. */
+export async function nextRequestAt(db: Db, id: number): Promise<Date> {
+  const row = await db
+    .selectFrom('host')
+    .select('next_request_at')
+    .where('id', '=', id)
+    .executeTakeFirstOrThrow()
+  return asDate(row.next_request_at)
+}
+
+export interface Turns {
+  /** Whether they are the caller's. If not, nearly all turns until then are somebody else's, or there is a pause. */
+  readonly granted: boolean
+  /** When the first of them is, ms from now; may be below zero. */
+  readonly inMs: number
+  /** For how long the host is to be left alone yet, ms; may be below zero. */
+  readonly heldMs: number
+}
+
+/** Turns that lie further ahead are nobody's yet: a pause that the host asks for meanwhile would not hold them. */
+const AHEAD_MS_MAX = 1_000
+
+/**
+ * Takes the next turns of a host that several processes ask side by side, at one rate for all of them. All by the
+ * database's clock.
+ * @param burst turns that may come at once after a quiet time
+ */
+export async function takeTurns(
+  db: Db,
+  id: number,
+  { turns, intervalMs, burst }: { turns: number; intervalMs: number; burst: number },
+): Promise<Turns> {
+  const ms = (count: number) => sql`${count}::float8 * interval '1 millisecond'`
+  const take = () =>
+    sql<Turns>`
+      with seen as materialized (
+        select t.host, clock_timestamp() as at, greatest(h.next_request_at, 'epoch') as held_until,
+               greatest(
+                 t.taken_until, h.next_request_at, clock_timestamp() - ${ms((burst - 1) * intervalMs)}
+               ) as first
+        from host_turns t join host h on h.id = t.host
+        where t.host = ${id}
+        for no key update of t
+      ),
+      taken as (
+        update host_turns t set taken_until = seen.first + ${ms(turns * intervalMs)}
+        from seen where t.host = seen.host and seen.first <= seen.at + ${ms(AHEAD_MS_MAX)}
+        returning 1
+      )
+      select exists (select from taken) as granted,
+             extract(epoch from first - at)::float8 * 1000 as "inMs",
+             extract(epoch from held_until - at)::float8 * 1000 as "heldMs"
+      from seen`.execute(db)
+  const { rows } = await take()
+  if (rows[0]) return rows[0]
+  await db
+    .insertInto('host_turns')
+    .values({ host: id })
+    .onConflict((conflict) => conflict.doNothing())
+    .execute()
+  return (await take()).rows[0]!
+}
+
+/** What the database's clock shows. */
+export async function databaseTime(db: Db): Promise<Date> {
+  const { rows } = await sql<{ at: Date }>`select clock_timestamp() as at`.execute(db)
+  return rows[0]!.at
 }
 
 /** node-postgres gives the infinities as numbers. */

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
-import { sql } from 'kysely'
+import { type SqlBool, sql } from 'kysely'
 import type { FailureClass, JobStatus, Level, RequestedMethod } from '../verdict.js'
 import type { Db, Trx } from './database.js'
-import { addListings, addRepos } from './listings.js'
+import { addHostListings, addListings, addRepos, HOSTS } from './listings.js'
+import { addStartCursors, HAS_BEGUN } from './start-cursors.js'
 
 export interface NewJob {
   readonly id: string
@@ -17,9 +18,16 @@ export interface NewJob {
   readonly createdAt: Date
   /** The most repos it may have; null for no limit. */
   readonly repoLimit: number | null
-  /** The accounts, or the relays to ask for them. */
-  readonly from: { readonly repos: readonly string[] } | { readonly relays: readonly string[] }
+  readonly from: RepoSource
+  /** The relays whose firehose positions are to be taken before anything else is done; none when absent. */
+  readonly cursorsOf?: readonly string[]
 }
+
+/** The accounts; or the hosts that have them; or the relays to ask for them, or for every host of the network. */
+export type RepoSource =
+  | { readonly repos: readonly string[] }
+  | { readonly hosts: readonly { readonly hostname: string; readonly origin: string }[] }
+  | { readonly relays: readonly string[]; readonly wholeNetwork?: boolean }
 
 /** A job with its counters, as its caller sees it. */
 export type JobRow = Awaited<ReturnType<typeof findJob>> & object
@@ -27,6 +35,12 @@ export type JobRow = Awaited<ReturnType<typeof findJob>> & object
 export interface FailureCount {
   class: FailureClass
   count: number
+}
+
+/** Where a relay's firehose stood before anything of a job was read. */
+export interface StartCursor {
+  relay: string
+  seq: number
 }
 
 const jobs = (db: Db) =>
@@ -56,6 +70,20 @@ const jobs = (db: Db) =>
           ),
         )
         .as('failures'),
+    )
+    .select((eb) =>
+      eb
+        .selectFrom('start_cursor as c')
+        .whereRef('c.job', '=', 'job.key')
+        .where('c.seq', 'is not', null)
+        .select(
+          sql<
+            StartCursor[]
+          >`coalesce(jsonb_agg(jsonb_build_object('relay', c.relay, 'seq', c.seq) order by c.relay), '[]')`.as(
+            'list',
+          ),
+        )
+        .as('start_cursors'),
     )
 
 /** A job by the id callers see. */
@@ -98,7 +126,8 @@ export async function listJobs(
  * @returns false when the caller has used the client token before; nothing is written then
  */
 export async function insertJob(trx: Trx, job: NewJob): Promise<boolean> {
-  const fromRepos = 'repos' in job.from ? job.from.repos : null
+  const { from } = job
+  const fromRepos = 'repos' in from ? from.repos : null
   const inserted = await trx
     .insertInto('job')
     .values({
@@ -110,7 +139,7 @@ export async function insertJob(trx: Trx, job: NewJob): Promise<boolean> {
       scope: await scopeId(trx, job.collections ?? []),
       collections: job.collections ? [...job.collections] : null,
       repo_count: fromRepos ? fromRepos.length : null,
-      hosts: null,
+      hosts: 'hosts' in from ? from.hosts.map(({ hostname }) => hostname) : null,
       method: job.method,
       level: job.level,
       status: 'running',
@@ -126,8 +155,13 @@ export async function insertJob(trx: Trx, job: NewJob): Promise<boolean> {
     .executeTakeFirst()
   if (!inserted) return false
   await trx.insertInto('job_progress').values({ job: inserted.key }).execute()
-  if ('repos' in job.from) await addRepos(trx, inserted.key, job.from.repos)
-  else await addListings(trx, inserted.key, job.from.relays, job.collections ?? [])
+  const { key } = inserted
+  await addStartCursors(trx, key, job.cursorsOf ?? [])
+  if ('repos' in from) await addRepos(trx, key, from.repos)
+  else if ('hosts' in from) {
+    const origins = from.hosts.map(({ origin }) => origin)
+    await addHostListings(trx, key, origins)
+  } else await addListings(trx, key, from.relays, from.wholeNetwork ? [HOSTS] : (job.collections ?? []))
   return true
 }
 
@@ -152,7 +186,7 @@ export async function finishDiscovery(db: Db, key: number): Promise<void> {
     .where('key', '=', key)
     .where('discovery_complete', '=', false)
     .where(({ not, exists, selectFrom }) =>
-      not(exists(selectFrom('listing').select('relay').where('job', '=', key).where('done', '=', false))),
+      not(exists(selectFrom('listing').select('origin').where('job', '=', key).where('done', '=', false))),
     )
     .execute()
 }
@@ -165,18 +199,6 @@ export async function openRepoCount(db: Db, key: number): Promise<number> {
     .where('job', '=', key)
     .executeTakeFirst()
   return row?.open ?? 0
-}
-
-/** Of these jobs, the ones that run. */
-export async function stillRunning(db: Db, keys: readonly number[]): Promise<Set<number>> {
-  if (keys.length === 0) return new Set()
-  const rows = await db
-    .selectFrom('job')
-    .select('key')
-    .where('key', 'in', keys)
-    .where('status', '=', 'running')
-    .execute()
-  return new Set(rows.map((row) => row.key))
 }
 
 /** The jobs that wait for their work in flight to stop. */
@@ -201,12 +223,40 @@ export interface RunningJob {
   readonly level: Level
 }
 
-/** The jobs that run, oldest first. */
-export async function runningJobs(db: Db): Promise<RunningJob[]> {
-  return db
+const running = (db: Db) =>
+  db
     .selectFrom('job')
     .select(['key', 'id', 'caller', 'scope', 'collections', 'method', 'level'])
     .where('status', '=', 'running')
+
+/** A job, if it runs, whether or not its repos may be worked on. */
+export async function findRunning(
+  db: Db,
+  key: number,
+): Promise<(RunningJob & { discoveryComplete: boolean }) | undefined> {
+  return running(db)
+    .select('discovery_complete as discoveryComplete')
+    .where('key', '=', key)
+    .executeTakeFirst()
+}
+
+/** The jobs that run and whose repos may be worked on, oldest first: the relays' positions come before that. */
+export async function runningJobs(db: Db): Promise<RunningJob[]> {
+  return running(db).where(HAS_BEGUN).orderBy('key').execute()
+}
+
+/** Of these jobs, the ones that have something to be done on a host now, or a listing of it. */
+export async function jobsWanting(db: Db, host: number): Promise<RunningJob[]> {
+  return running(db)
+    .where(HAS_BEGUN)
+    .where(sql<SqlBool>`(
+      exists (
+        select from job_repo r
+        where r.host = ${host} and r.job = job.key and r.status in ('resolved', 'fetching') and r.retry_at is null
+      ) or exists (
+        select from listing l where l.host = ${host} and l.job = job.key and not l.done and l.failure is null
+      )
+    )`)
     .orderBy('key')
     .execute()
 }

@@ -1,10 +1,23 @@
 import { sql } from 'kysely'
 import type { Db, Trx } from './database.js'
+import { hostIds } from './hosts.js'
+import { HAS_BEGUN } from './start-cursors.js'
 import { printable } from './text.js'
 
-export interface Listing {
-  readonly relay: string
-  readonly collection: string
+/** A listing of a job: where it is asked for, and what it lists. */
+export interface ListingKey {
+  /** A relay, or a host. */
+  readonly origin: string
+  /** The collection whose repos it lists, `HOSTS` or `REPOS`. */
+  readonly lists: string
+}
+
+/** What a relay's listing of all hosts lists. */
+export const HOSTS = 'hosts'
+/** What a host's listing of all its repos lists. */
+export const REPOS = 'repos'
+
+export interface Listing extends ListingKey {
   readonly cursor: string | null
   readonly attempts: number
   readonly retryAt: Date | null
@@ -13,34 +26,111 @@ export interface Listing {
 /** The longest reason kept for a listing that cannot be read, in UTF-16 units. */
 const FAILURE_LENGTH_MAX = 1_000
 
-/** The listings of a job that can be read further. */
+/** The listings of a job that can be read further at its relays. */
 export async function openListings(db: Db, job: number): Promise<Listing[]> {
   const rows = await db
     .selectFrom('listing')
-    .selectAll()
+    .select(['origin', 'lists', 'cursor', 'attempts', 'retry_at'])
     .where('job', '=', job)
+    .where('host', 'is', null)
     .where('done', '=', false)
     .where('failure', 'is', null)
-    .orderBy('relay')
-    .orderBy('collection')
+    .orderBy('origin')
+    .orderBy('lists')
     .execute()
-  return rows.map((row) => ({
-    relay: row.relay,
-    collection: row.collection,
-    cursor: row.cursor,
-    attempts: row.attempts,
-    retryAt: row.retry_at,
-  }))
+  return rows.map(({ retry_at, ...listing }) => ({ ...listing, retryAt: retry_at }))
 }
 
+/** A host's listing that its driver may go on with, and whose it is. */
+export interface HostListing extends Listing {
+  readonly job: number
+}
+
+/** Of a listing of `host` in the running job `job`: whether it may be read further now. */
+const canGoOn = (now: Date, queuedRepos: number) => sql`
+  not l.done and l.failure is null and (l.retry_at is null or l.retry_at <= ${now})
+  and job.status = 'running' and ${HAS_BEGUN}
+  and exists (
+    select from job_progress p
+    where p.job = job.key and p.total - p.completed - p.unavailable - p.failed < ${queuedRepos}
+  )`
+
+/** The listings of a host that can go on now, of jobs with fewer open repos than `queuedRepos`; oldest job first. */
+export async function dueHostListings(
+  db: Db,
+  host: number,
+  now: Date,
+  queuedRepos: number,
+): Promise<HostListing[]> {
+  const { rows } = await sql<HostListing>`
+    select l.job, l.origin, l.lists, l.cursor, l.attempts, l.retry_at as "retryAt"
+    from listing l join job on job.key = l.job
+    where l.host = ${host} and ${canGoOn(now, queuedRepos)}
+    order by l.job`.execute(db)
+  return rows
+}
+
+/** The hosts that are still to be asked for repos of a job. */
+export async function hostsListedFor(db: Db, job: number): Promise<number[]> {
+  const { rows } = await sql<{ host: number }>`
+    select host from listing
+    where job = ${job} and host is not null and not done and failure is null`.execute(db)
+  return rows.map((row) => row.host)
+}
+
+/**
+ * Hosts with a listing that can go on now, and no cooldown: each needs a driver.
+ * @param when `hostNow` is now by the database's clock, by which hosts are left alone
+ */
+export async function hostsToList(
+  db: Db,
+  when: { now: Date; hostNow: Date; queuedRepos: number },
+): Promise<number[]> {
+  const { now, hostNow, queuedRepos } = when
+  const { rows } = await sql<{ id: number }>`
+    select distinct host.id
+    from listing l join job on job.key = l.job join host on host.id = l.host
+    where host.next_request_at <= ${hostNow} and ${canGoOn(now, queuedRepos)}`.execute(db)
+  return rows.map((row) => row.id)
+}
+
+/**
+ * Listings of running jobs at hosts that have given no good answer since a moment, and are left alone at present.
+ * Both moments by the database's clock.
+ */
+export async function strandedListings(
+  db: Db,
+  since: Date,
+  now: Date,
+): Promise<(ListingKey & { job: number; id: string })[]> {
+  const { rows } = await sql<ListingKey & { job: number; id: string }>`
+    select l.job, job.id, l.origin, l.lists
+    from listing l join job on job.key = l.job join host on host.id = l.host
+    where job.status = 'running' and not l.done and l.failure is null
+      and host.unanswered_since <= ${since} and host.next_request_at > ${now}`.execute(db)
+  return rows
+}
+
+/** Has every relay asked for each of these: collections, or `HOSTS`. */
 export async function addListings(
   trx: Trx,
   job: number,
   relays: readonly string[],
-  collections: readonly string[],
-) {
-  const values = relays.flatMap((relay) => collections.map((collection) => ({ job, relay, collection })))
+  listed: readonly string[],
+): Promise<void> {
+  const values = relays.flatMap((origin) => listed.map((lists) => ({ job, origin, lists })))
   await trx.insertInto('listing').values(values).execute()
+}
+
+/** Has each of these hosts asked for all of its repos; ones the job has already stay as they are. */
+export async function addHostListings(trx: Trx, job: number, origins: readonly string[]): Promise<void> {
+  const hosts = await hostIds(trx, origins)
+  if (hosts.size === 0) return
+  await trx
+    .insertInto('listing')
+    .values([...hosts].map(([origin, host]) => ({ job, origin, lists: REPOS, host })))
+    .onConflict((conflict) => conflict.doNothing())
+    .execute()
 }
 
 /** What became of a page of discovery. */
@@ -74,6 +164,9 @@ export function trailAfter({ pages, mark }: ListingTrail, cursor: string | null)
   return { pages: count, mark: Number.isInteger(Math.log2(count)) ? cursor : mark }
 }
 
+/** Where a listing stands when a page is asked for. */
+export type ListingAt = ListingKey & Pick<Listing, 'cursor'>
+
 /**
  * Commits one page of discovery: its repos and its cursor together. Nothing is written unless the answer is
  * `saved`.
@@ -81,13 +174,35 @@ export function trailAfter({ pages, mark }: ListingTrail, cursor: string | null)
 export async function saveListingPage(
   db: Db,
   job: number,
-  listing: Pick<Listing, 'relay' | 'collection' | 'cursor'>,
+  listing: ListingAt,
   page: { dids: readonly string[]; cursor: string | null },
+): Promise<PageSaved> {
+  return savePage(db, job, listing, page.cursor, async (trx, limit) => {
+    const total = await addRepos(trx, job, page.dids)
+    if (limit !== null && total > limit) throw new TooManyRepos()
+  })
+}
+
+/** Commits one page of hosts, each to be asked for its repos, as `saveListingPage` does one of repos. */
+export async function saveHostsPage(
+  db: Db,
+  job: number,
+  listing: ListingAt,
+  page: { origins: readonly string[]; cursor: string | null },
+): Promise<PageSaved> {
+  return savePage(db, job, listing, page.cursor, (trx) => addHostListings(trx, job, page.origins))
+}
+
+async function savePage(
+  db: Db,
+  job: number,
+  { origin, lists, cursor: from }: ListingAt,
+  cursor: string | null,
+  add: (trx: Trx, repoLimit: number | null) => Promise<void>,
 ): Promise<PageSaved> {
   return db
     .transaction()
     .execute(async (trx) => {
-      const { relay, collection } = listing
       const guard = await trx
         .selectFrom('job')
         .select('repo_limit')
@@ -100,24 +215,23 @@ export async function saveListingPage(
         .selectFrom('listing')
         .select(['pages', 'mark'])
         .where('job', '=', job)
-        .where('relay', '=', relay)
-        .where('collection', '=', collection)
+        .where('origin', '=', origin)
+        .where('lists', '=', lists)
         .where('done', '=', false)
-        .where('cursor', 'is not distinct from', listing.cursor)
+        .where('cursor', 'is not distinct from', from)
         .forUpdate()
         .executeTakeFirst()
       if (!before) return 'moved-on'
-      const trail = trailAfter(before, page.cursor)
+      const trail = trailAfter(before, cursor)
       if (!trail) return 'loop'
       await trx
         .updateTable('listing')
-        .set({ ...trail, cursor: page.cursor, done: page.cursor === null, attempts: 0, retry_at: null })
+        .set({ ...trail, cursor, done: cursor === null, attempts: 0, retry_at: null })
         .where('job', '=', job)
-        .where('relay', '=', relay)
-        .where('collection', '=', collection)
+        .where('origin', '=', origin)
+        .where('lists', '=', lists)
         .execute()
-      const total = await addRepos(trx, job, page.dids)
-      if (guard.repo_limit !== null && total > guard.repo_limit) throw new TooManyRepos()
+      await add(trx, guard.repo_limit)
       return 'saved' as const
     })
     .catch((error: unknown) => {
@@ -129,46 +243,71 @@ export async function saveListingPage(
 /** Thrown to take a transaction back. */
 class TooManyRepos extends Error {}
 
-/** Notes that a listing cannot be read to its end, and tells the job's caller of the first one. */
+/** Notes that a listing cannot be read to its end, and tells the job's caller. */
 export async function giveUpListing(
   db: Db,
   job: number,
-  listing: Pick<Listing, 'relay' | 'collection'>,
+  listing: ListingKey,
   failure: string,
 ): Promise<boolean> {
   return db.transaction().execute(async (trx) => {
-    const error = printable(failure, FAILURE_LENGTH_MAX)
-    await trx
-      .updateTable('job')
-      .set((eb) => ({ error: eb.fn.coalesce('error', eb.val(error)) }))
-      .where('key', '=', job)
-      .execute()
+    // The job's row first: of several that give up at once each counts the ones before.
+    await trx.selectFrom('job').select('key').where('key', '=', job).forNoKeyUpdate().execute()
+    const why = printable(failure, FAILURE_LENGTH_MAX)
     const { numUpdatedRows } = await trx
       .updateTable('listing')
-      .set({ failure: error })
+      .set({ failure: why })
       .where('job', '=', job)
-      .where('relay', '=', listing.relay)
-      .where('collection', '=', listing.collection)
+      .where('origin', '=', listing.origin)
+      .where('lists', '=', listing.lists)
       .where('done', '=', false)
       .where('failure', 'is', null)
       .executeTakeFirst()
-    return numUpdatedRows > 0n
+    if (numUpdatedRows === 0n) return false
+    const error = printable(gapText(await gapsOf(trx, job), why), FAILURE_LENGTH_MAX)
+    await trx.updateTable('job').set({ error }).where('key', '=', job).execute()
+    return true
   })
+}
+
+interface Gaps {
+  readonly failed: number
+  readonly all: number
+  readonly failedHosts: number
+  readonly allHosts: number
+}
+
+async function gapsOf(trx: Trx, job: number): Promise<Gaps> {
+  const { rows } = await sql<Gaps>`
+    select count(failure) as failed, count(*) as "all",
+      count(failure) filter (where host is not null) as "failedHosts", count(host) as "allHosts"
+    from listing where job = ${job}`.execute(trx)
+  return rows[0]!
+}
+
+/** What a job's caller reads: the reason where there is one, else how much is missing and the reason met last. */
+function gapText({ failed, all, failedHosts, allHosts }: Gaps, last: string): string {
+  if (failed === 1) return last
+  const what =
+    failed === failedHosts
+      ? `${failedHosts} of ${allHosts} hosts could not be listed to their end`
+      : `${failed} of ${all} listings could not be read to their end`
+  return `${what}. The last of them: ${last}`
 }
 
 /** Notes that a listing could not be read, and when to try again. */
 export async function deferListing(
   db: Db,
   job: number,
-  listing: Pick<Listing, 'relay' | 'collection'>,
+  listing: ListingKey,
   next: { attempts: number; retryAt: Date },
 ): Promise<void> {
   await db
     .updateTable('listing')
     .set({ attempts: next.attempts, retry_at: next.retryAt })
     .where('job', '=', job)
-    .where('relay', '=', listing.relay)
-    .where('collection', '=', listing.collection)
+    .where('origin', '=', listing.origin)
+    .where('lists', '=', listing.lists)
     .execute()
 }
 
@@ -197,19 +336,30 @@ export async function addRepos(trx: Trx, job: number, dids: readonly string[]): 
   return rows[0]?.total ?? 0
 }
 
-/** Jobs whose discovery can go on now: running, not at its end, with fewer open repos than `queuedRepos`. */
+/**
+ * Jobs whose discovery can go on now: running, and a relay's position is to be taken; or begun, not at its end, with
+ * fewer open repos than `queuedRepos`. What hosts list is their drivers' work.
+ */
 export async function jobsToDiscover(db: Db, now: Date, queuedRepos: number): Promise<number[]> {
   const { rows } = await sql<{ key: number }>`
     select job.key
     from job join job_progress p on p.job = job.key
-    where job.status = 'running' and not job.discovery_complete
-      and p.total - p.completed - p.unavailable - p.failed < ${queuedRepos}
-      and (
-        exists (
-          select 1 from listing l
-          where l.job = job.key and not l.done and l.failure is null and (l.retry_at is null or l.retry_at <= ${now})
+    where job.status = 'running' and (
+      exists (
+        select from start_cursor c
+        where c.job = job.key and c.seq is null and c.failure is null
+          and (c.retry_at is null or c.retry_at <= ${now})
+      )
+      or not job.discovery_complete and ${HAS_BEGUN}
+        and p.total - p.completed - p.unavailable - p.failed < ${queuedRepos}
+        and (
+          exists (
+            select from listing l
+            where l.job = job.key and l.host is null and not l.done and l.failure is null
+              and (l.retry_at is null or l.retry_at <= ${now})
+          )
+          or not exists (select from listing l where l.job = job.key and not l.done)
         )
-        or not exists (select 1 from listing l where l.job = job.key and not l.done)
-      )`.execute(db)
+    )`.execute(db)
   return rows.map((row) => row.key)
 }

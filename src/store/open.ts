@@ -3,6 +3,7 @@ import type { Config } from '../config.js'
 import { SetupError } from '../errors.js'
 import type { Tell } from '../events.js'
 import { type EmbeddedPostgres, EmbeddedPostgresError, startEmbeddedPostgres } from '../postgres/embedded.js'
+import { AnySignal } from '../signals.js'
 import { migrate, openStore, type Pool, type Store } from './database.js'
 import { isConnectionLost } from './trouble.js'
 
@@ -132,7 +133,8 @@ async function lookAt(pool: Pool, signal: AbortSignal): Promise<Error | null> {
     (error: Error) => (isConnectionLost(error) ? error : null),
   )
   const done = new AbortController()
-  const late = pauseFor(LOOK_MS_MAX, AbortSignal.any([signal, done.signal])).then(() => null)
+  using either = new AnySignal(signal, done.signal)
+  const late = pauseFor(LOOK_MS_MAX, either.signal).then(() => null)
   try {
     return await Promise.race([answer, late])
   } finally {

@@ -21,7 +21,8 @@ export interface Database {
   record: RecordTable
   scope: { id: Generated<number>; hash: string; collections: string[] }
   receipt: ReceiptTable
-  host: { id: Generated<number>; origin: string; epoch: Generated<number>; next_request_at: Generated<Date> }
+  host: HostTable
+  host_turns: { host: number; taken_until: Generated<Date> }
   /** document is JSON text: a stranger's document may hold what jsonb refuses. */
   identity: { did: string; document: string; handle: string | null; updated_at: Date }
   spent_token: { issuer: string; jti: string; expires_at: Date }
@@ -29,6 +30,7 @@ export interface Database {
   job_progress: JobProgressTable
   job_failure: { job: number; class: FailureClass; count: number }
   listing: ListingTable
+  start_cursor: StartCursorTable
   job_repo: JobRepoTable
   reading_page: { job: number; repo: number; reading: number; collection: number; rkeys: string[] }
   worker: { id: string; alive_until: Date }
@@ -64,6 +66,21 @@ export interface ReceiptTable {
   completed_at: Date
 }
 
+export interface HostTable {
+  id: Generated<number>
+  origin: string
+  epoch: Generated<number>
+  next_request_at: Generated<Date>
+  failures: Generated<number>
+  parked: Generated<boolean>
+  parkings: Generated<number>
+  refusals: Generated<number>
+  unstated: Generated<number>
+  unanswered_since: Date | null
+  given_up: Generated<boolean>
+  budget: ColumnType<unknown, string | null, string | null>
+}
+
 export interface JobTable {
   key: Generated<number>
   id: string
@@ -86,6 +103,7 @@ export interface JobTable {
   completed_at: Date | null
   details: Generated<JobDetails>
   repo_limit: number | null
+  retrying: FailureClass[] | null
 }
 
 export interface JobProgressTable {
@@ -103,12 +121,22 @@ export interface JobProgressTable {
 
 export interface ListingTable {
   job: number
-  relay: string
-  collection: string
+  origin: string
+  lists: string
+  host: number | null
   cursor: string | null
   pages: Generated<number>
   mark: string | null
   done: Generated<boolean>
+  attempts: Generated<number>
+  retry_at: Date | null
+  failure: string | null
+}
+
+export interface StartCursorTable {
+  job: number
+  relay: string
+  seq: number | null
   attempts: Generated<number>
   retry_at: Date | null
   failure: string | null

@@ -1,6 +1,6 @@
 import type pg from 'pg'
 import type { FailureClass, Level, Method, RepoStatus, UnavailableReason } from '../verdict.js'
-import { TextArray, textArray } from './binary.js'
+import { bigintArray, IntArray, intArray, TextArray, textArray } from './binary.js'
 import { WRITE_STEPS } from './steps-statement.js'
 import { printable } from './text.js'
 
@@ -75,8 +75,8 @@ export type Move = Pick<RepoStep, 'status'> & Partial<RepoStep>
  */
 export class StepBatch {
   readonly #steps: RepoStep[] = []
-  readonly #ordinals: number[] = []
-  readonly #collections: number[] = []
+  readonly #ordinals = new IntArray()
+  readonly #collections = new IntArray()
   readonly #rkeys = new TextArray()
   readonly #cids = new TextArray()
   readonly #values = new TextArray(64 * 1024)
@@ -113,33 +113,33 @@ export class StepBatch {
       name: 'write-steps',
       text: WRITE_STEPS,
       values: [
-        steps.map((s) => s.job),
+        intArray(steps.map((s) => s.job)),
         textArray(steps.map((s) => s.did)),
-        steps.map((s) => s.repo),
-        steps.map((s) => s.fence.host),
-        steps.map((s) => s.fence.epoch),
+        bigintArray(steps.map((s) => s.repo)),
+        intArray(steps.map((s) => s.fence.host)),
+        bigintArray(steps.map((s) => s.fence.epoch)),
         textArray(steps.map((s) => s.status)),
-        steps.map((s) => s.movedTo ?? null),
-        steps.map((s) => (s.firstResolved ? 1 : 0)),
+        intArray(steps.map((s) => s.movedTo ?? null)),
+        intArray(steps.map((s) => (s.firstResolved ? 1 : 0))),
         textArray(steps.map((s) => s.method ?? null)),
         textArray(steps.map((s) => s.failure ?? null)),
         textArray(steps.map((s) => s.reason ?? null)),
         textArray(
           steps.map((s) => (s.message === undefined ? null : printable(s.message, MESSAGE_LENGTH_MAX))),
         ),
-        steps.map((s) => s.attempts),
+        intArray(steps.map((s) => s.attempts)),
         steps.map((s) => s.retryAt ?? null),
         textArray(steps.map((s) => s.progress ?? null)),
-        steps.map((s) => s.records),
-        steps.map((s) => s.recordsAdded),
+        intArray(steps.map((s) => s.records)),
+        intArray(steps.map((s) => s.recordsAdded)),
         textArray(steps.map((s) => s.level)),
         textArray(steps.map((s) => s.rev)),
-        steps.map((s) => s.receipt?.scope ?? null),
+        intArray(steps.map((s) => s.receipt?.scope ?? null)),
         textArray(steps.map((s) => s.receipt?.dataCid ?? null)),
         textArray(steps.map((s) => (s.receipt ? JSON.stringify(s.receipt.counts) : null))),
-        steps.map((s) => s.reading ?? null),
-        this.#ordinals,
-        this.#collections,
+        bigintArray(steps.map((s) => s.reading ?? null)),
+        this.#ordinals.toParameter(),
+        this.#collections.toParameter(),
         this.#rkeys.toParameter(),
         this.#cids.toParameter(),
         this.#values.toParameter(),

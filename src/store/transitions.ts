@@ -25,10 +25,10 @@ const ALWAYS = sql<SqlBool>`true`
 /** No process may have anything of the job in flight. */
 const QUIET = sql<SqlBool>`not exists (select from engagement where engagement.job = job.key)`
 
-const EVERY_REPO_ENDED = sql<SqlBool>`exists (
+const EVERY_REPO_ENDED = sql<SqlBool>`(job.retrying is null and exists (
   select from job_progress p
   where p.job = job.key and p.completed + p.unavailable + p.failed = p.total
-)`
+))`
 
 /** Discovery has ended everywhere, though not always at the end of the listing. */
 const DISCOVERY_GAVE_UP = sql<SqlBool>`(
@@ -143,47 +143,86 @@ export async function reachStage(
 }
 
 /**
- * Queues failed repos of a job again, with all their tries. What was stored of one whose failure may go away by
- * itself counts: it goes on there. Part of the transaction that moves the job.
- * @returns how many there were
+ * Notes that failed repos of a job are to be queued again, and how many repos it may have. Part of the transaction
+ * that moves the job.
+ * @returns how many repos have failed in one of these ways
  */
-export async function requeueFailedRepos(
+export async function markForRetry(
   trx: Trx,
   key: number,
-  classes: readonly FailureClass[],
-  goingOn: readonly FailureClass[],
+  retry: { readonly classes: readonly FailureClass[]; readonly repoLimit: number | null },
 ): Promise<number> {
-  const { rows } = await sql<{ repos: number }>`
-    with picked as materialized (
-      select did, failure, row_number() over (order by did) as n
-      from job_repo
-      where job = ${key} and status = 'failed' and failure = any(${[...classes]}::failure_class[])
-    ),
-    changed as (
-      update job_repo r
-      set status = (case
-            when r.host is null then 'waiting'
-            when r.failure = any(${[...goingOn]}::failure_class[]) and r.progress is not null then 'fetching'
-            else 'resolved'
-          end)::repo_status,
-          progress = case when r.failure = any(${[...goingOn]}::failure_class[]) then r.progress end,
-          failure = null, message = null, attempts = 0, retry_at = null,
-          seq = p.seq + picked.n, changed_at = now()
-      from picked, job_progress p
-      where p.job = ${key} and r.job = ${key} and r.did = picked.did
-    ),
-    counted as (
-      update job_failure f set count = f.count - gone.count
-      from (select failure, count(*) as count from picked group by failure) gone
-      where f.job = ${key} and f.class = gone.failure
-    )
-    update job_progress p
-    set seq = p.seq + queued.count, failed = p.failed - queued.count
-    from (select count(*) as count from picked) queued
-    where p.job = ${key}
-    returning queued.count as repos`.execute(trx)
-  await trx.deleteFrom('job_failure').where('job', '=', key).where('count', '=', 0).execute()
-  return rows[0]?.repos ?? 0
+  const { count } = await trx
+    .selectFrom('job_failure')
+    .select((eb) => eb.fn.coalesce(eb.fn.sum<number>('count'), eb.val(0)).as('count'))
+    .where('job', '=', key)
+    .where('class', 'in', [...retry.classes])
+    .executeTakeFirstOrThrow()
+  await trx
+    .updateTable('job')
+    .set({ repo_limit: retry.repoLimit, ...(Number(count) > 0 && { retrying: [...retry.classes] }) })
+    .where('key', '=', key)
+    .execute()
+  return Number(count)
+}
+
+/** The jobs of which failed repos are still to be queued again. */
+export async function jobsToRequeue(db: Db): Promise<number[]> {
+  const rows = await db.selectFrom('job').select('key').where('retrying', 'is not', null).execute()
+  return rows.map((row) => row.key)
+}
+
+/**
+ * Queues a portion of a job's failed repos again, with all their tries. What was stored of one whose failure may go
+ * away by itself counts: it goes on there. Any number of processes may do so at once.
+ * @param goingOn the failures that may go away by themselves
+ * @returns whether there may be more
+ */
+export async function requeueFailedRepos(
+  db: Db,
+  key: number,
+  goingOn: readonly FailureClass[],
+  limit: number,
+): Promise<boolean> {
+  return db.transaction().execute(async (trx) => {
+    // Taken before the repos, as whoever writes a step takes it: so portions come one after the other.
+    await trx.selectFrom('job_progress').select('seq').where('job', '=', key).forUpdate().execute()
+    const { rows } = await sql<{ repos: number }>`
+      with picked as materialized (
+        select r.did, r.failure, row_number() over (order by r.did) as n
+        from job_repo r join job on job.key = r.job
+        where r.job = ${key} and r.status = 'failed' and r.failure = any(job.retrying)
+        order by r.did
+        limit ${limit}
+      ),
+      changed as (
+        update job_repo r
+        set status = (case
+              when r.host is null then 'waiting'
+              when r.failure = any(${[...goingOn]}::failure_class[]) and r.progress is not null then 'fetching'
+              else 'resolved'
+            end)::repo_status,
+            progress = case when r.failure = any(${[...goingOn]}::failure_class[]) then r.progress end,
+            failure = null, message = null, attempts = 0, retry_at = null,
+            seq = p.seq + picked.n, changed_at = now()
+        from picked, job_progress p
+        where p.job = ${key} and r.job = ${key} and r.did = picked.did
+      ),
+      counted as (
+        update job_failure f set count = f.count - gone.count
+        from (select failure, count(*) as count from picked group by failure) gone
+        where f.job = ${key} and f.class = gone.failure
+      )
+      update job_progress p
+      set seq = p.seq + queued.count, failed = p.failed - queued.count
+      from (select count(*) as count from picked) queued
+      where p.job = ${key}
+      returning queued.count as repos`.execute(trx)
+    await trx.deleteFrom('job_failure').where('job', '=', key).where('count', '=', 0).execute()
+    const more = (rows[0]?.repos ?? 0) === limit
+    if (!more) await trx.updateTable('job').set({ retrying: null }).where('key', '=', key).execute()
+    return more
+  })
 }
 
 /** Takes up listings again that could not be read to their end. @returns how many there were */

@@ -49,6 +49,17 @@ export async function engage(db: Db, job: number, worker: string): Promise<boole
   return rows.length > 0
 }
 
+/** The jobs that a worker is engaged in, and whether each still runs. */
+export async function engagementsOf(db: Db, worker: string): Promise<Map<number, boolean>> {
+  const rows = await db
+    .selectFrom('engagement')
+    .innerJoin('job', 'job.key', 'engagement.job')
+    .select(['job.key', 'job.status'])
+    .where('engagement.worker', '=', worker)
+    .execute()
+  return new Map(rows.map(({ key, status }) => [key, status === 'running']))
+}
+
 /** Notes that a worker has nothing of a job in flight any more. */
 export async function disengage(db: Db, job: number, worker: string): Promise<void> {
   await db.deleteFrom('engagement').where('job', '=', job).where('worker', '=', worker).execute()

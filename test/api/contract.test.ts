@@ -100,6 +100,7 @@ const errors: Record<string, Record<string, Provoke>> = {
   createJob: {
     InvalidCollection: () => backfill.createJob({ collections: ['status'] }),
     InvalidRepo: () => backfill.createJob({ repos: ['nobody'] }),
+    InvalidHost: () => backfill.createJob({ hosts: ['no host'] }),
     ScopeTooBroad: () => backfill.createJob({}),
     ClientTokenConflict: async () => {
       await backfill.createJob({ collections, clientToken: 'once' })

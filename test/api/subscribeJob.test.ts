@@ -339,6 +339,43 @@ describe('refusals are error frames, and the stream is closed with 1008', () => 
     expect(await refused(caller, {})).toBe('InvalidRequest')
     expect(await refused(caller, { job: 'no tid' })).toBe('InvalidRequest')
     expect(await refused(caller, { job: UNKNOWN, cursor: -1 })).toBe('InvalidRequest')
+    for (const cursor of ['x', '1.5', '', '9'.repeat(20)]) {
+      expect(await refused(caller, { job: UNKNOWN, cursor })).toBe('InvalidRequest')
+    }
+  })
+
+  test('rights that were taken away while the stream was open', async () => {
+    let ahead = 0
+    await using asTimeGoes = await startTestService({
+      network,
+      engine: false,
+      environment: { BACKFILL_ADMINS: admin.did },
+      overrides: { now: () => Date.now() + ahead },
+    })
+    const reader = await createPlcCaller(network.plc)
+    const put = (wish: { permissions: string[]; jobsOf?: string[] }) =>
+      asTimeGoes.as(admin).putCaller({ did: reader.did, ...wish })
+    const withdrawn: [Parameters<typeof put>[0], string][] = [
+      [{ permissions: ['read'] }, 'JobNotFound'],
+      [{ permissions: [], jobsOf: [caller.did] }, 'NotPermitted'],
+    ]
+    for (const [without, error] of withdrawn) {
+      await put({ permissions: ['read'], jobsOf: [caller.did] })
+      const job = await startJob(asTimeGoes, caller, 3)
+      const [first, second, third] = job.dids as [string, string, string]
+      await using stream = await openStream(asTimeGoes, reader, { job: job.id })
+      await stream.until('#jobSnapshot')
+      await job.resolve(first)
+      await stream.until('#repoResolved')
+      ahead += 10_000
+      await job.resolve(second)
+      await stream.until('#repoResolved', 2)
+      await put(without)
+      ahead += 10_000
+      await job.resolve(third)
+      expect(await endOf(stream)).toMatchObject({ error, code: 1008 })
+      expect(stream.of('#repoResolved')).toHaveLength(2)
+    }
   })
 
   test('nobody, a token for another method, and a caller without permission', async () => {

@@ -47,7 +47,7 @@ describe('aquifer run: a whole backfill without a server', () => {
       .map(({ uri }) => uri)
       .sort()
     await network.relay.crawl()
-    env = { ...network.environment, HOST_MAX_RPM: '100000', PLC_RPM: '100000' }
+    env = { ...network.environment, HOST_MAX_RPM: '100000', HOST_START_RPM: '100000', PLC_RPM: '100000' }
   })
   afterAll(() => closers.close())
 

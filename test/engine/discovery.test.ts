@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { LoopbackServer, sendError, sendJson } from '../support/network/loopback.js'
+import { LoopbackServer, methodOf, sendError, sendJson } from '../support/network/loopback.js'
 import { startRelay, type TestRelay } from '../support/network/relay.js'
 import type { StandInPds } from '../support/network/stand-in-pds.js'
 import type { Backfill, TestService } from '../support/service.js'
@@ -153,7 +153,8 @@ describe('several relays', () => {
 
 test('a pause that a relay asks for holds for all its listings, for all jobs, and for an engine started meanwhile', async () => {
   const arrivals: number[] = []
-  const relay = await LoopbackServer.start((_url, _request, response) => {
+  const relay = await LoopbackServer.start((url, _request, response) => {
+    if (methodOf(url) !== LIST) return sendError(response, 404, 'NotFound', 'no firehose')
     arrivals.push(Date.now())
     if (arrivals.length === 1) sendError(response, 429, 'RateLimited', 'later', { 'retry-after': '4' })
     else sendJson(response, 200, { repos: [{ did: dids[0] }] })

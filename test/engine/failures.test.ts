@@ -37,33 +37,38 @@ afterAll(async () => {
   await standIns?.[Symbol.asyncDispose]()
 })
 
-describe('one job over many repos of one host, each of which fails in its own way', () => {
+describe('one job over many hosts, each of which fails one repo in its own way and serves another', () => {
   const dids = new Map<string, string>()
   const plans = new Map<string, Plan[]>()
+  const hosts: StandInPds[] = []
   const good: string[] = []
   let ended: Awaited<ReturnType<typeof collectRepos>>
   let job: Awaited<ReturnType<typeof finished>>
 
   beforeAll(async () => {
-    const have = (records: number, endpoint = pds.url) => {
+    const have = (host: StandInPds, records: number, endpoint = host.url) => {
       const did = newDid()
-      pds.host(did, POST, records)
+      host.host(did, POST, records)
       standIns.directory.register(did, endpoint)
       return did
     }
     for (const [name, { records = 3, endpoint, faults }] of Object.entries(CASES)) {
-      good.push(have(2))
-      const did = have(records, endpoint)
+      // One each: failures of several repos in a row would have their host parked.
+      const host = await standIns.pds()
+      hosts.push(host)
+      good.push(have(host, 2))
+      const did = have(host, records, endpoint)
       dids.set(name, did)
       const planned = (typeof faults === 'function' ? faults(did) : faults).map(([of, fault]) =>
-        pds.faults.plan(
+        host.faults.plan(
           fault,
           (asked) => asked.did === did && (typeof of === 'string' ? asked.method === of : of(asked)),
         ),
       )
       plans.set(name, planned)
     }
-    good.push(have(120))
+    hosts.push(pds)
+    good.push(have(pds, 120))
     const { data } = await backfill.createJob({ collections: [POST], repos: [...good, ...dids.values()] })
     job = await finished(backfill, data.id)
     ended = await collectRepos(backfill, job.id, 100)
@@ -83,9 +88,8 @@ describe('one job over many repos of one host, each of which fails in its own wa
       completedRepos: good.length,
       totalRepos: good.length + dids.size,
     })
-    const records = [...pds.world.values()].filter(({ uri }) =>
-      good.some((did) => uri.startsWith(`at://${did}/`)),
-    )
+    const world = hosts.flatMap((host) => [...host.world.values()])
+    const records = world.filter(({ uri }) => good.some((did) => uri.startsWith(`at://${did}/`)))
     await expectRecords({ backfill, api: service }, job.id, records)
     expect(job.failures!.reduce((sum, { count }) => sum + count, 0)).toBe(job.failedRepos)
   })

@@ -19,7 +19,7 @@ import { expectRecords, finished, outcomes } from './support.js'
 
 const STATUS = 'network.example.status'
 
-const ATTEMPTS = 6
+const ATTEMPTS = 3
 
 let real: RealWorld
 let one: TestPds
@@ -30,7 +30,7 @@ let run: RealWorld['run']
 
 beforeAll(async () => {
   // Patient enough for a PDS that needs a moment to come up again; without chance, so that it is so every time.
-  const repo = { attempts: ATTEMPTS, firstDelayMs: 100, maxDelayMs: 2_000 }
+  const repo = { attempts: ATTEMPTS, firstDelayMs: 4_000, maxDelayMs: 4_000 }
   real = await startRealWorld({ retry: { repo }, random: () => 1 })
   ;({ one, two, service, backfill, run } = real)
 })
@@ -104,16 +104,17 @@ describe('where an account is', () => {
 })
 
 describe('a PDS that is down', () => {
-  test('fails its repos after their attempts, and no other; up again in time, it fails none', async () => {
+  // Fewer failures than park it: what comes of that has tests of its own.
+  test('fails its repo after its attempts, and no other; up again in time, it fails none', async () => {
     const here = await createAccount(one, 'fred-here')
-    const there = await createAccounts(two, ['fred-there-1', 'fred-there-2'])
+    const there = await createAccounts(two, ['fred-there'])
     for (const account of [here, ...there]) await putRecords(account, STATUS, values(2))
     const wish = { collections: [STATUS], repos: [here, ...there].map(({ did }) => did) }
     const expected = await recordsOf([here, ...there], STATUS)
     await two.stop()
     const job = await run(wish)
-    expect(job).toMatchObject({ status: 'completed', completedRepos: 1, failedRepos: 2, resolvedRepos: 3 })
-    expect(job.failures).toEqual([{ class: 'connection-failed', count: 2, retryable: true }])
+    expect(job).toMatchObject({ status: 'completed', completedRepos: 1, failedRepos: 1, resolvedRepos: 2 })
+    expect(job.failures).toEqual([{ class: 'connection-failed', count: 1, retryable: true }])
     for (const { did } of there) {
       expect(await repoOf(backfill, job.id, did)).toMatchObject({
         attempts: ATTEMPTS,
@@ -129,10 +130,10 @@ describe('a PDS that is down', () => {
     const { data } = await backfill.createJob(wish)
     await eventually(
       () => collectRepos(backfill, data.id),
-      (repos) => repos.filter(({ attempts }) => attempts > 0).length === 2,
+      (repos) => repos.filter(({ attempts }) => attempts > 0).length === 1,
     )
     await two.restart()
-    expect(await finished(backfill, data.id)).toMatchObject({ status: 'completed', completedRepos: 3 })
+    expect(await finished(backfill, data.id)).toMatchObject({ status: 'completed', completedRepos: 2 })
     await expectRecords({ backfill, api: service }, data.id, expected)
   })
 })

@@ -149,8 +149,8 @@ describe('a host that answers 429', () => {
       const asked = pds.count()
       expect(asked).toBeLessThanOrEqual(3)
 
-      ahead += 50_000
       engine = await startEngine()
+      ahead += 50_000
       await aLookForWork()
       expect(pds.count()).toBe(asked)
 

@@ -5,7 +5,7 @@ import { deleteDetails } from '../../src/store/details.js'
 import { findJob } from '../../src/store/jobs.js'
 import { addRepos } from '../../src/store/listings.js'
 import { StepBatch } from '../../src/store/steps.js'
-import { requeueFailedRepos } from '../../src/store/transitions.js'
+import { markForRetry, requeueFailedRepos } from '../../src/store/transitions.js'
 import { createStore } from '../support/database.js'
 import {
   addJob,
@@ -90,7 +90,10 @@ test('failed repos that are queued again are changes', async () => {
   await writeSteps(store, resolution(job, didOf(0), host), resolution(job, didOf(1), host))
   await writeSteps(store, step(job, didOf(0), host, { status: 'failed', failure: 'timeout' }))
   const after = await seqOf(job)
-  await store.db.transaction().execute((trx) => requeueFailedRepos(trx, job.key, ['timeout'], []))
+  await store.db
+    .transaction()
+    .execute((trx) => markForRetry(trx, job.key, { classes: ['timeout'], repoLimit: null }))
+  await requeueFailedRepos(store.db, job.key, [], 10)
   expect((await changes(job, after)).repos).toMatchObject([{ did: didOf(0), status: 'resolved' }])
 })
 

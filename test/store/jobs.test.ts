@@ -185,7 +185,7 @@ describe('a job is completed', () => {
 
   test('not before its discovery has come to its end, even with all known repos done', async () => {
     const { id, key } = await addJob(store, { relays: ['https://relay.example'], collections: [POST] })
-    const listing = { relay: 'https://relay.example', collection: POST }
+    const listing = { origin: 'https://relay.example', lists: POST }
     const completed = async () => complete(await findTestJob(store.db, id))
     expect(await completed()).toBeNull()
     await saveListingPage(store.db, key, { ...listing, cursor: null }, { dids: didsOf(2), cursor: 'next' })

@@ -1,12 +1,18 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { hostIds } from '../../src/store/hosts.js'
 import { findJob, finishDiscovery, openRepoCount } from '../../src/store/jobs.js'
 import {
   deferListing,
+  dueHostListings,
   giveUpListing,
+  hostsToList,
   jobsToDiscover,
   openListings,
+  saveHostsPage,
   saveListingPage,
+  strandedListings,
 } from '../../src/store/listings.js'
+import { settleCursor } from '../../src/store/start-cursors.js'
 import { createStore } from '../support/database.js'
 import {
   addJob,
@@ -50,10 +56,10 @@ const save = (
   relay: string,
   cursor: string | null,
   page: { dids: string[]; cursor: string | null },
-) => saveListingPage(store.db, job.key, { relay, collection: POST, cursor }, page)
+) => saveListingPage(store.db, job.key, { origin: relay, lists: POST, cursor }, page)
 
 const cursorsOf = async (job: TestJob) =>
-  (await openListings(store.db, job.key)).map(({ relay, cursor }) => [relay, cursor])
+  (await openListings(store.db, job.key)).map(({ origin, cursor }) => [origin, cursor])
 
 describe('a page of discovery', () => {
   test('is saved with its cursor, and the listing goes on from there', async () => {
@@ -175,13 +181,13 @@ test('a listing that could not be read keeps its place and its time to try again
   const job = await discovering([POST, LIKE])
   await save(job, RELAYS[1]!, null, { dids: didsOf(1), cursor: 'next' })
   const retryAt = new Date('2031-01-01T00:00:00.250Z')
-  await deferListing(store.db, job.key, { relay: RELAYS[1]!, collection: POST }, { attempts: 3, retryAt })
+  await deferListing(store.db, job.key, { origin: RELAYS[1]!, lists: POST }, { attempts: 3, retryAt })
   const untouched = { cursor: null, attempts: 0, retryAt: null }
   expect(await openListings(store.db, job.key)).toEqual([
-    { relay: RELAYS[0], collection: LIKE, ...untouched },
-    { relay: RELAYS[0], collection: POST, ...untouched },
-    { relay: RELAYS[1], collection: LIKE, ...untouched },
-    { relay: RELAYS[1], collection: POST, cursor: 'next', attempts: 3, retryAt },
+    { origin: RELAYS[0], lists: LIKE, ...untouched },
+    { origin: RELAYS[0], lists: POST, ...untouched },
+    { origin: RELAYS[1], lists: LIKE, ...untouched },
+    { origin: RELAYS[1], lists: POST, cursor: 'next', attempts: 3, retryAt },
   ])
   await save(job, RELAYS[1]!, 'next', { dids: [], cursor: 'more' })
   expect((await openListings(store.db, job.key))[3]).toMatchObject({ attempts: 0, retryAt: null })
@@ -192,7 +198,7 @@ describe('a job is to be discovered', () => {
   const later = new Date('2030-01-02')
   const toDiscover = (bound = 100) => jobsToDiscover(store.db, now, bound)
   const defer = (job: TestJob, relay: string, retryAt: Date) =>
-    deferListing(store.db, job.key, { relay, collection: POST }, { attempts: 1, retryAt })
+    deferListing(store.db, job.key, { origin: relay, lists: POST }, { attempts: 1, retryAt })
 
   test('as long as one of its listings is open and due', async () => {
     const job = await discovering()
@@ -236,7 +242,7 @@ describe('a job is to be discovered', () => {
 })
 
 describe('a listing that cannot be read to its end', () => {
-  const listing = { relay: RELAYS[0]!, collection: POST }
+  const listing = { origin: RELAYS[0]!, lists: POST }
 
   test('is not read any more, and the first one of a job says why', async () => {
     const job = await discovering()
@@ -254,6 +260,85 @@ describe('a listing that cannot be read to its end', () => {
     const stored = (await findJob(store.db, job.id))!.error!
     expect(stored).toContain('answered "ab" and xxx')
     expect(stored.length).toBeLessThanOrEqual(1_000)
+  })
+})
+
+describe('hosts', () => {
+  const HOSTNAMES = ['one', 'two', 'three'].map((name) => ({
+    hostname: `${name}.acme.dev`,
+    origin: `https://${name}.acme.dev`,
+  }))
+  const now = new Date('2026-01-01T00:00:00Z')
+  const listingAt = async (origin: string) => (await hostIds(store.db, [origin])).get(origin)!
+  const toList = () => hostsToList(store.db, { now, hostNow: now, queuedRepos: 100 })
+
+  test('are found by a listing page by page, each with a listing of its own, however often it is named', async () => {
+    const job = await addJob(store, {
+      collections: null,
+      from: { relays: RELAYS, wholeNetwork: true },
+    })
+    const [one, two, three] = HOSTNAMES.map(({ origin }) => origin) as [string, string, string]
+    const at = (origin: string, cursor: string | null) => ({ origin, lists: 'hosts', cursor })
+    const page = (origins: string[], cursor: string | null) => ({ origins, cursor })
+    const saveHosts = (relay: string, from: string | null, found: string[], cursor: string | null) =>
+      saveHostsPage(store.db, job.key, at(relay, from), page(found, cursor))
+    expect(await saveHosts(RELAYS[0]!, null, [one, two], 'next')).toBe('saved')
+    expect(await saveHosts(RELAYS[0]!, null, [three], 'next')).toBe('moved-on')
+    expect(await saveHosts(RELAYS[0]!, 'next', [two, three], null)).toBe('saved')
+    expect(await saveHosts(RELAYS[1]!, null, [one], null)).toBe('saved')
+    const ids = await Promise.all([one, two, three].map(listingAt))
+    expect((await toList()).sort()).toEqual(ids.sort())
+    // What hosts list is no work for who reads the relays.
+    expect(await openListings(store.db, job.key)).toEqual([])
+    expect(await jobsToDiscover(store.db, now, 100)).toEqual([])
+  })
+
+  test('are to be listed only while their job runs, has begun, and has room for more repos', async () => {
+    const job = await addJob(store, { from: { hosts: HOSTNAMES.slice(0, 1) }, cursorsOf: RELAYS })
+    const due = async (queuedRepos = 100) =>
+      (await dueHostListings(store.db, await listingAt(HOSTNAMES[0]!.origin), now, queuedRepos)).length
+    expect(await due()).toBe(0)
+    await settleCursor(store.db, job.key, RELAYS[0]!, { seq: 7 })
+    expect(await due()).toBe(0)
+    await settleCursor(store.db, job.key, RELAYS[1]!, { failure: 'it has none' })
+    expect(await due()).toBe(1)
+    expect(await toList()).toHaveLength(1)
+    const listing = { origin: HOSTNAMES[0]!.origin, lists: 'repos', cursor: null }
+    await saveListingPage(store.db, job.key, listing, { dids: didsOf(5), cursor: 'next' })
+    expect([await due(5), await due(6)]).toEqual([0, 1])
+    await store.db.updateTable('job').set({ status: 'paused' }).where('key', '=', job.key).execute()
+    expect(await due()).toBe(0)
+    expect((await findJob(store.db, job.id))?.start_cursors).toEqual([{ relay: RELAYS[0], seq: 7 }])
+  })
+
+  test('that cannot be listed are counted in what the caller is told', async () => {
+    const job = await addJob(store, { from: { hosts: HOSTNAMES } })
+    const fail = ({ origin }: { origin: string }, why: string) =>
+      giveUpListing(store.db, job.key, { origin, lists: 'repos' }, why)
+    const error = async () => (await findJob(store.db, job.id))?.error
+    await fail(HOSTNAMES[0]!, 'the first is gone')
+    expect(await error()).toBe('the first is gone')
+    await fail(HOSTNAMES[2]!, 'the third is gone')
+    expect(await error()).toContain('2 of 3 hosts')
+    expect(await error()).toContain('the third is gone')
+  })
+
+  test('that have not answered for long are known by their listings, too', async () => {
+    const job = await addJob(store, { from: { hosts: HOSTNAMES.slice(0, 2) } })
+    const [since, later] = [new Date(now.getTime() - 1_000), new Date(now.getTime() + 1_000)]
+    const host = await listingAt(HOSTNAMES[0]!.origin)
+    const set = (values: { unanswered_since: Date | null; next_request_at: Date }) =>
+      store.db.updateTable('host').set(values).where('id', '=', host).execute()
+    const stranded = async () => (await strandedListings(store.db, since, now)).map(({ origin }) => origin)
+    await set({ unanswered_since: now, next_request_at: later })
+    expect(await stranded()).toEqual([])
+    // It is to be tried just now: the answer may be a good one.
+    await set({ unanswered_since: since, next_request_at: since })
+    expect(await stranded()).toEqual([])
+    await set({ unanswered_since: since, next_request_at: later })
+    expect(await stranded()).toEqual([HOSTNAMES[0]!.origin])
+    await giveUpListing(store.db, job.key, { origin: HOSTNAMES[0]!.origin, lists: 'repos' }, 'dead')
+    expect(await stranded()).toEqual([])
   })
 })
 

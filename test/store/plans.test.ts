@@ -1,7 +1,9 @@
 import { Kysely, PostgresDialect } from 'kysely'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Db } from '../../src/store/database.js'
+import { hostsToGiveUp } from '../../src/store/give-up.js'
 import { claimHost, hostsWithWork } from '../../src/store/hosts.js'
+import { jobsWanting } from '../../src/store/jobs.js'
 import { jobsToDiscover } from '../../src/store/listings.js'
 import { listRecords } from '../../src/store/records.js'
 import { dueRepos, hasUnresolvedRepos, listRepos, unresolvedRepos, wakeRepos } from '../../src/store/repos.js'
@@ -148,7 +150,9 @@ const READS: Record<string, (db: Db) => Promise<unknown>> = {
   'unresolved repos': (db) => unresolvedRepos(db, { job: job.key, after: 0, limit: 500 }),
   'unresolved repos, further on': (db) => unresolvedRepos(db, { job: job.key, after: 25_000, limit: 500 }),
   'whether there are unresolved repos': (db) => hasUnresolvedRepos(db),
+  'jobs that want something of a host': (db) => jobsWanting(db, 7),
   'hosts with work': (db) => hostsWithWork(db, NOW),
+  'hosts to give up': (db) => hostsToGiveUp(db, NOW, NOW),
   'jobs to discover': (db) => jobsToDiscover(db, NOW, 1_000_000),
   'repos to wake': (db) => wakeRepos(db, NOW),
   'whether a job is complete': (db) => completeJob(db, job.key, NOW),

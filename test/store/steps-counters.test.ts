@@ -188,7 +188,7 @@ test.each([1, 2, 3])('counters equal the rows after each of many random steps (s
 test('counters equal the rows while repos are still being discovered', async () => {
   const { id, key } = await addJob(store, { relays: ['https://relay.example'], collections: [POST] })
   const host = await drive(store.db)
-  const listing = { relay: 'https://relay.example', collection: POST }
+  const listing = { origin: 'https://relay.example', lists: POST }
   let job = await findTestJob(store.db, id)
   const resolved = new Set<string>()
   for (let page = 0; page < 10; page += 1) {

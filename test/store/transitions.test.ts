@@ -5,6 +5,8 @@ import { findJob } from '../../src/store/jobs.js'
 import { giveUpListing, saveListingPage } from '../../src/store/listings.js'
 import {
   jobsAtEnd,
+  jobsToRequeue,
+  markForRetry,
   moveDoneJob,
   moveGivenUpJob,
   moveJob,
@@ -73,7 +75,7 @@ const STATEMENTS: Record<JobEvent, typeof moveJob> = {
 async function jobFor(event: JobEvent): Promise<TestJob> {
   if (event !== 'done-with-gap') return addJob(store, { repos: [] })
   const job = await addJob(store, { relays: [RELAY], collections: [POST] })
-  await giveUpListing(store.db, job.key, { relay: RELAY, collection: POST }, 'no')
+  await giveUpListing(store.db, job.key, { origin: RELAY, lists: POST }, 'no')
   return job
 }
 
@@ -174,7 +176,7 @@ describe('a job comes to rest', () => {
 describe('a job of which discovery cannot be finished', () => {
   test('fails when every repo that was found has its outcome, and not before', async () => {
     const { id, key } = await addJob(store, { relays: [RELAY], collections: [POST] })
-    const listing = { relay: RELAY, collection: POST }
+    const listing = { origin: RELAY, lists: POST }
     await saveListingPage(store.db, key, { ...listing, cursor: null }, { dids: didsOf(1), cursor: 'next' })
     await giveUpListing(store.db, key, listing, 'the relay is gone')
     const job = await findTestJob(store.db, id)
@@ -191,7 +193,7 @@ describe('a job of which discovery cannot be finished', () => {
 
   test('takes it up again when it is tried again', async () => {
     const { id, key } = await addJob(store, { relays: [RELAY], collections: [POST] })
-    await giveUpListing(store.db, key, { relay: RELAY, collection: POST }, 'the relay is gone')
+    await giveUpListing(store.db, key, { origin: RELAY, lists: POST }, 'the relay is gone')
     await moveGivenUpJob(store.db, key, movesOf('done-with-gap'), NOW)
     const reopened = await store.db.transaction().execute(async (trx) => {
       await moveJob(trx, key, movesOf('retry'), NOW)
@@ -226,11 +228,18 @@ test('repos that failed are queued again by class, with all their tries', async 
   )
   const before = (await row(job)).seq
   await moveDoneJob(store.db, job.key, movesOf('done'), NOW)
-  const retry = (classes: Parameters<typeof requeueFailedRepos>[2]) =>
-    store.db.transaction().execute(async (trx) => {
+  const retry = async (classes: Parameters<typeof markForRetry>[2]['classes']) => {
+    const marked = await store.db.transaction().execute(async (trx) => {
       await moveJob(trx, job.key, movesOf('retry'), NOW)
-      return requeueFailedRepos(trx, job.key, classes, RETRYABLE_FAILURES)
+      return markForRetry(trx, job.key, { classes, repoLimit: 9 })
     })
+    expect(await jobsToRequeue(store.db)).toEqual([job.key])
+    // It is not at its end meanwhile, though no repo is open.
+    expect(await jobsAtEnd(store.db, null)).toEqual([])
+    while (await requeueFailedRepos(store.db, job.key, RETRYABLE_FAILURES, 2)) {}
+    expect(await jobsToRequeue(store.db)).toEqual([])
+    return marked
+  }
   expect(await retry(RETRYABLE_FAILURES)).toBe(3)
   const repos = async () =>
     new Map(

@@ -38,7 +38,7 @@ export interface TestJob {
   readonly collections: ReadonlyMap<string, number>
 }
 
-export type JobWish = Partial<Omit<NewJob, 'from'>> & {
+export type JobWish = Partial<NewJob> & {
   readonly repos?: readonly string[]
   readonly relays?: readonly string[]
 }

@@ -63,6 +63,7 @@ export class AquiferProcess implements AsyncDisposable {
       DATABASE_URL: options.database.url,
       BACKFILL_ACCESS: 'open',
       HOST_MAX_RPM: '100000',
+      HOST_START_RPM: '100000',
       PLC_RPM: '100000',
       LOG_LEVEL: 'debug',
       ...options.environment,

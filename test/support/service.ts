@@ -43,6 +43,7 @@ export async function startTestService(options: TestServiceOptions): Promise<Tes
     DATABASE_URL: database.url,
     BACKFILL_ACCESS: 'open',
     HOST_MAX_RPM: '100000',
+    HOST_START_RPM: '100000',
     PLC_RPM: '100000',
     LOG_LEVEL: process.env.TEST_LOG_LEVEL ?? 'silent',
     ...network.environment,

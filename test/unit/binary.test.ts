@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { TextArray, textArray } from '../../src/store/binary.js'
+import { bigintArray, IntArray, intArray, TextArray, textArray } from '../../src/store/binary.js'
 
 /** Reads an array as Postgres does (src/backend/utils/adt/arrayfuncs.c, array_recv). */
 function read(bytes: Buffer): (string | null)[] {
@@ -56,5 +56,51 @@ describe('a text[] parameter', () => {
     array.push('ü')
     array.push(null)
     expect([array.length, array.byteLength]).toEqual([2, 20 + 6 + 4])
+  })
+})
+
+describe('an int[] parameter', () => {
+  it('is laid out as Postgres reads it', () => {
+    expect(intArray([1, null, -2]).toString('hex')).toBe(
+      [
+        ...['00000001', '00000000', '00000017', '00000003', '00000001'],
+        ...['00000004', '00000001', 'ffffffff', '00000004', 'fffffffe'],
+      ].join(''),
+    )
+  })
+
+  it('grows with what it holds', () => {
+    const values = Array.from({ length: 5_000 }, (_, index) => index * 1_000)
+    const array = new IntArray(0)
+    for (const value of values) array.push(value)
+    expect(array.length).toBe(values.length)
+    const bytes = array.toParameter()
+    expect(values.map((_, index) => bytes.readInt32BE(20 + index * 8 + 4))).toEqual(values)
+  })
+
+  it.each([2 ** 31, -(2 ** 31) - 1])('refuses what is no int: %d', (value) => {
+    expect(() => intArray([value])).toThrow(RangeError)
+  })
+})
+
+describe('a bigint[] parameter', () => {
+  const values = [
+    0,
+    1,
+    -1,
+    2 ** 31,
+    2 ** 32,
+    -(2 ** 32),
+    1.7e12,
+    Number.MAX_SAFE_INTEGER,
+    Number.MIN_SAFE_INTEGER,
+  ]
+
+  it.each(values)('holds %d', (value) => {
+    const bytes = bigintArray([null, value])
+    expect(bytes.subarray(0, 24).toString('hex')).toBe(
+      ['00000001', '00000000', '00000014', '00000002', '00000001', 'ffffffff'].join(''),
+    )
+    expect([bytes.readInt32BE(24), Number(bytes.readBigInt64BE(28)), bytes.length]).toEqual([8, value, 36])
   })
 })

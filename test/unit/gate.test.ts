@@ -1,18 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { Gate } from '../../src/engine/gate.js'
+import { RateLimited } from '../../src/atproto/outcome.js'
+import type { Gate } from '../../src/engine/gate.js'
+import { HostGate } from '../../src/engine/host-gate.js'
+import { GOOD } from '../../src/engine/standing.js'
 import { seeded } from './seeded.js'
-
-// Vitest's clock does not move this module: the same by the global timers, which it does move.
-vi.mock('node:timers/promises', () => ({
-  setTimeout: (ms: number, _: undefined, { signal }: { signal: AbortSignal }) =>
-    new Promise<void>((resolve, reject) => {
-      const timer = setTimeout(resolve, ms)
-      signal.addEventListener('abort', () => {
-        clearTimeout(timer)
-        reject(new DOMException('The operation was aborted', { name: 'AbortError', cause: signal.reason }))
-      })
-    }),
-}))
 
 const START_MS = Date.UTC(2026, 0, 2, 3, 4, 5)
 const never = new AbortController().signal
@@ -36,7 +27,12 @@ function watch(gate: Gate) {
 }
 
 const elapse = (ms: number) => vi.advanceTimersByTimeAsync(ms)
-const gateOf = (rpm: number, notBefore = 0) => new Gate(rpm, notBefore, Date.now)
+
+function gateOf(rpm: number, notBefore = 0): HostGate {
+  const limits = { startRpm: rpm, maxRpm: rpm }
+  const world = { now: Date.now, random: () => 0, save: async () => {} }
+  return new HostGate({ limits, standing: GOOD, budget: null, notBefore, ...world })
+}
 
 describe('a gate', () => {
   it('lets the first request through at once, and the others at its rate', async () => {
@@ -68,9 +64,9 @@ describe('a gate', () => {
   it('says when the next request may pass', async () => {
     const gate = gateOf(60)
     const { ask } = watch(gate)
-    ask(3)
+    ask(1)
     await elapse(0)
-    expect(gate.nextAt).toBe(START_MS + 3_000)
+    expect(gate.nextAt).toBe(START_MS + 1_000)
     gate.holdUntil(START_MS + 60_000)
     expect(gate.nextAt).toBe(START_MS + 60_000)
   })
@@ -85,7 +81,7 @@ describe('a gate', () => {
     stop.abort(reason)
     await elapse(0)
     expect(await settled).toEqual([
-      { status: 'fulfilled', value: undefined },
+      { status: 'fulfilled', value: expect.anything() },
       { status: 'rejected', reason },
     ])
     await expect(gate.pass(stop.signal)).rejects.toBe(reason)
@@ -136,6 +132,22 @@ describe('a pause the host asks for', () => {
     expect(passed.length).toBe(4)
     expect(passed.filter((at) => at > 0 && at < 1_500)).toEqual([])
     expect(new Set(passed).size).toBe(4)
+  })
+
+  it('sends away those who would have to wait for long', async () => {
+    const gate = gateOf(60)
+    const { passed, ask } = watch(gate)
+    ask(1)
+    await elapse(0)
+    const waits = gate.pass(never)
+    const refused = expect(waits).rejects.toEqual(new RateLimited(new Date(START_MS + 100_000)))
+    gate.holdUntil(START_MS + 100_000)
+    await refused
+    await expect(gate.pass(never)).rejects.toBeInstanceOf(RateLimited)
+    await elapse(100_000)
+    ask(1)
+    await elapse(0)
+    expect(passed).toEqual([0, 100_000])
   })
 
   it('does no harm when it lies in the past', async () => {

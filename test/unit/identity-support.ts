@@ -69,6 +69,7 @@ export function world(answers: Record<string, Answer>, options: Partial<Identity
       url: new URL(url),
       hops: 0,
     })),
+    listen: () => Promise.reject(new Error('nobody listens for an identity')),
     close: async () => {},
   }
   const cache: DidCache = {

@@ -1,6 +1,13 @@
 import { describe, expect, it } from 'vitest'
 import { RequestError } from '../../src/errors.js'
-import { type CheckedInput, checkInput, inputHash, type JobInput } from '../../src/jobs/input.js'
+import {
+  assertScope,
+  type CheckedInput,
+  checkInput,
+  inputHash,
+  isWholeNetwork,
+  type JobInput,
+} from '../../src/jobs/input.js'
 
 const ALICE = 'did:plc:aaaaaaaaaaaaaaaaaaaaaaaa'
 const POST = 'com.example.post'
@@ -20,6 +27,7 @@ describe('the input of createJob', () => {
     expect(checkInput({ collections: [POST] })).toEqual({
       collections: [POST],
       repos: null,
+      hosts: null,
       method: 'auto',
       level: 'content',
       clientToken: null,
@@ -40,7 +48,49 @@ describe('the input of createJob', () => {
       ...input,
       collections: ['com.example.*', POST],
       repos: ['bob.example.com', ALICE, 'did:web:example.com'],
+      hosts: null,
     })
+  })
+
+  it('names each host once, however it is spelled', () => {
+    const hosts = ['PDS.acme.dev.', 'pds.acme.dev:443', 'pds.acme.dev', 'other.acme.dev:8443']
+    expect(checkInput({ hosts }).hosts).toEqual([
+      { hostname: 'pds.acme.dev', origin: 'https://pds.acme.dev' },
+      { hostname: 'other.acme.dev:8443', origin: 'https://other.acme.dev:8443' },
+    ])
+  })
+
+  it('may name hosts of the local network only where those may be asked', () => {
+    const input = { hosts: ['localhost:2583'] }
+    expect(refusalOf(input).code).toBe('InvalidHost')
+    expect(checkInput(input, { allowPrivateNetwork: true }).hosts).toEqual([
+      { hostname: 'localhost:2583', origin: 'http://localhost:2583' },
+    ])
+  })
+
+  it('is refused by every bad host at once, as it was written', () => {
+    const bad = ['https://pds.acme.dev', 'pds.acme.dev/', 'no host', '10.0.0.1', '', 'me@pds.acme.dev']
+    const { code, message } = refusalOf({ hosts: ['pds.acme.dev', ...bad, 'other.acme.dev'] })
+    expect(code).toBe('InvalidHost')
+    for (const name of bad) expect(message).toContain(JSON.stringify(name))
+    expect(message).not.toContain('"pds.acme.dev"')
+    expect(message).not.toContain('"other.acme.dev"')
+  })
+
+  it.each<[string, JobInput, boolean]>([
+    ['nothing', {}, true],
+    ['a prefix', { collections: [POST, 'com.example.*'] }, true],
+    ['collections', { collections: [POST] }, false],
+    ['a prefix on hosts', { collections: ['com.example.*'], hosts: ['pds.acme.dev'] }, false],
+    ['hosts', { hosts: ['pds.acme.dev'] }, false],
+    ['repos', { repos: [ALICE] }, false],
+  ])('means the whole network or not: %s', (_, input, whole) => {
+    const checked = checkInput(input)
+    expect(isWholeNetwork(checked)).toBe(whole)
+    const asOther = () => assertScope(checked, { admin: false })
+    if (whole) expect(asOther).toThrow(expect.objectContaining({ code: 'ScopeTooBroad' }))
+    else asOther()
+    assertScope(checked, { admin: true })
   })
 
   it.each<[string, JobInput]>([
@@ -54,10 +104,11 @@ describe('the input of createJob', () => {
   })
 
   it.each<[string, JobInput, string]>([
-    ['nothing', {}, 'ScopeTooBroad'],
-    ['a prefix of every repo', { collections: [POST, 'com.example.*'] }, 'ScopeTooBroad'],
     ['no collection', { collections: [], repos: [ALICE] }, 'InvalidRequest'],
     ['no repo', { collections: [POST], repos: [] }, 'InvalidRequest'],
+    ['no host', { hosts: [] }, 'InvalidRequest'],
+    ['101 hosts', { hosts: Array(101).fill('pds.acme.dev') }, 'InvalidRequest'],
+    ['repos and hosts', { repos: [ALICE], hosts: ['pds.acme.dev'] }, 'InvalidRequest'],
     ['101 collections', { collections: Array(101).fill(POST) }, 'InvalidRequest'],
     ['1,001 repos', { repos: Array(1_001).fill(ALICE) }, 'InvalidRequest'],
     ['a method nobody knows', { repos: [ALICE], method: 'magic' }, 'InvalidRequest'],

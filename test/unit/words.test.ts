@@ -28,6 +28,7 @@ const THROWN: Record<string, ErrorCode[]> = {
   createJob: [
     'InvalidCollection',
     'InvalidRepo',
+    'InvalidHost',
     'ScopeTooBroad',
     'ClientTokenConflict',
     'MethodNotOffered',
@@ -101,7 +102,7 @@ describe('the errors of a method', () => {
   it.each<JobInput>([
     { collections: ['post'] },
     { repos: ['?'] },
-    {},
+    { hosts: ['?'] },
     { repos: [] },
     { repos: ['alice.example.com'], method: 'sparse' },
     { repos: ['alice.example.com'], level: 'signed' },

@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander'
 import { JOB_STATUSES, LEVELS, REPO_STATUSES, REQUESTABLE_METHODS } from '../../verdict.js'
-import { readDid, readHost, readJobId, readLimit, readRepos } from '../arguments.js'
+import { readDid, readHost, readHostnames, readJobId, readLimit, readRepos } from '../arguments.js'
 import { withConnection } from '../connection-options.js'
 import type { SetExit } from '../exit.js'
 import { addJobControl } from './job-control.js'
@@ -23,12 +23,16 @@ function addCreate(jobs: Command, exit: SetExit): void {
   const command = jobs
     .command('create')
     .description('Start a job, and print its id')
-    .option('-c, --collection <nsid...>', 'the collections, or prefixes such as com.example.* (with --repo)')
+    .option(
+      '-c, --collection <nsid...>',
+      'the collections, or prefixes such as com.example.* (with --repo or --host)',
+    )
     .option(
       '-r, --repo <repo...>',
       'only these accounts: DIDs, handles or at:// URIs (default: ask the relays)',
       readRepos,
     )
+    .option('--host <hostname...>', 'every account on these PDSs', readHostnames)
     .option('--name <text>', 'a name of your own for the job')
     .addOption(new Option('--method <method>', 'how to fetch (default: auto)').choices(REQUESTABLE_METHODS))
     .addOption(
@@ -108,6 +112,7 @@ const CREATE_HELP = `
 Examples:
   aquifer jobs create -c xyz.statusphere.status --watch
   aquifer jobs create -c 'app.bsky.graph.*' -r alice.example.com at://did:plc:…/app.bsky.graph.list/3k…
+  aquifer jobs create --host pds.example.com
   job=$(aquifer jobs create -c xyz.statusphere.status --client-token monday)
   aquifer jobs create -c xyz.statusphere.status --login alice.example.com
 

@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander'
 import { LEVELS } from '../../verdict.js'
-import { readRepos } from '../arguments.js'
+import { readHostnames, readRepos } from '../arguments.js'
 import type { SetExit } from '../exit.js'
 
 /** `aquifer run` */
@@ -8,12 +8,16 @@ export function addRun(program: Command, exit: SetExit): void {
   program
     .command('run')
     .description('Do one whole backfill without a server: JSON lines to a file or to standard output')
-    .option('-c, --collection <nsid...>', 'the collections, or prefixes such as com.example.* (with --repo)')
+    .option(
+      '-c, --collection <nsid...>',
+      'the collections, or prefixes such as com.example.* (with --repo or --host)',
+    )
     .option(
       '-r, --repo <repo...>',
       'only these accounts: DIDs, handles or at:// URIs (default: ask the relays)',
       readRepos,
     )
+    .option('--host <hostname...>', 'every account on these PDSs', readHostnames)
     .option('-o, --output <file>', 'write the records here instead of standard output')
     .addOption(
       new Option('--level <level>', 'the least a repo must be proven').choices(LEVELS).default('content'),
@@ -30,6 +34,7 @@ const HELP = `
 Examples:
   aquifer run -c xyz.statusphere.status -o statuses.jsonl
   aquifer run -c 'app.bsky.graph.*' -r alice.example.com did:plc:… > graph.jsonl
+  aquifer run --host pds.example.com -o everything.jsonl
   aquifer run -r alice.example.com | head            every collection of one account
 
 Settings come from the environment: see "aquifer config".

@@ -8,10 +8,13 @@ export async function up(db: Kysely<unknown>): Promise<void> {
 const statements = () => [
   // The list of a finished job's repos is there, goes away in small portions, or is gone.
   sql`create type job_details as enum ('kept', 'deleting', 'deleted')`,
-  // repo_limit is its caller's quota when the job was made; null is no limit.
+  // repo_limit is its caller's quota when the job was made; null is no limit. retrying are the failures of which
+  // repos are still to be queued again, which happens in small portions too.
   sql`alter table job
     add details job_details not null default 'kept',
-    add repo_limit bigint`,
+    add repo_limit bigint,
+    add retrying failure_class[]`,
+  sql`create index job_retrying on job (key) where retrying is not null`,
   sql`create index job_details_deleting on job (key) where details = 'deleting'`,
   sql`create index job_ended on job (completed_at) where completed_at is not null and details = 'kept'`,
   sql`create index job_caller_unfinished on job (caller)

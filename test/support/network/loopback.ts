@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import type { Duplex } from 'node:stream'
 import type { Application } from 'express'
 
 /** Servers under test must not be reachable from other machines. */
@@ -48,22 +49,30 @@ export class RequestCounts {
   }
 }
 
+/** Takes a request to go on as something else than http. */
+export type Upgrader = (url: URL, request: IncomingMessage, socket: Duplex, head: Buffer) => void
+
 export type Handler = (url: URL, request: IncomingMessage, response: ServerResponse) => Promise<void> | void
 
 /** A small http server of our own on loopback that can go down and come back on the same port. */
 export class LoopbackServer implements AsyncDisposable {
   readonly requests = new RequestCounts()
   readonly #handle: Handler
+  readonly #upgrade: Upgrader | undefined
   #server: Server | null = null
   #port = 0
 
-  private constructor(handle: Handler) {
+  private constructor(handle: Handler, upgrade: Upgrader | undefined) {
     this.#handle = handle
+    this.#upgrade = upgrade
   }
 
-  /** Listens on a port chosen by the system. A handler that throws answers 500. */
-  static async start(handle: Handler): Promise<LoopbackServer> {
-    const loopback = new LoopbackServer(handle)
+  /**
+   * Listens on a port chosen by the system. A handler that throws answers 500. Without an upgrader, a request to go
+   * on as a WebSocket is answered like any other.
+   */
+  static async start(handle: Handler, upgrade?: Upgrader): Promise<LoopbackServer> {
+    const loopback = new LoopbackServer(handle, upgrade)
     await loopback.restart()
     return loopback
   }
@@ -91,6 +100,9 @@ export class LoopbackServer implements AsyncDisposable {
   async restart(): Promise<void> {
     if (this.#server !== null) return
     const server = createServer((request, response) => this.#answer(request, response))
+    const upgrade = this.#upgrade
+    if (upgrade)
+      server.on('upgrade', (request, socket, head) => upgrade(urlOf(request), request, socket, head))
     this.requests.watch(server)
     server.listen(this.#port, LOOPBACK)
     await once(server, 'listening')

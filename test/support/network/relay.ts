@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { Firehose } from './firehose.js'
 import { LoopbackServer, methodOf, type RequestCounts, sendError, sendJson } from './loopback.js'
 import type { TestPds } from './pds.js'
 import { RelayFaults } from './relay-faults.js'
@@ -35,7 +36,9 @@ class InvalidRequest extends Error {}
  */
 export class TestRelay implements AsyncDisposable {
   readonly faults = new RelayFaults()
+  readonly firehose = new Firehose()
   readonly #repos = new RelayRepos()
+  readonly #named: { readonly hostname: string; readonly status: string }[] = []
   readonly #hosts: readonly TestPds[]
   readonly #pageSize: number
   #server!: LoopbackServer
@@ -48,7 +51,10 @@ export class TestRelay implements AsyncDisposable {
 
   static async start(options: RelayOptions): Promise<TestRelay> {
     const relay = new TestRelay(options)
-    relay.#server = await LoopbackServer.start((...exchange) => relay.#answer(...exchange))
+    relay.#server = await LoopbackServer.start(
+      (...exchange) => relay.#answer(...exchange),
+      (...upgrade) => relay.firehose.accept(...upgrade),
+    )
     return relay
   }
 
@@ -65,6 +71,11 @@ export class TestRelay implements AsyncDisposable {
     this.#repos.add(did, collections)
   }
 
+  /** Lists a host, whether there is one or not. */
+  addHost(hostname: string, status = 'active'): void {
+    this.#named.push({ hostname, status })
+  }
+
   /** Takes in what the PDSs that are up have now; what it learnt before stays. */
   async crawl(): Promise<void> {
     await Promise.all(this.#hosts.filter((pds) => pds.running).map((pds) => this.#repos.crawl(pds)))
@@ -77,6 +88,7 @@ export class TestRelay implements AsyncDisposable {
 
   /** Refuses connections until `restart`. */
   stop(): Promise<void> {
+    this.firehose.stop()
     return this.#server.stop()
   }
 
@@ -131,8 +143,9 @@ export class TestRelay implements AsyncDisposable {
   /** What a method lists, by the key its cursor is made of. */
   async #entries(method: Method, query: URLSearchParams): Promise<[string, Entry[]]> {
     if (method === 'com.atproto.sync.listHosts') {
-      const hosts = this.#hosts.map((pds, index) => ({ hostname: new URL(pds.url).host, seq: index + 1 }))
-      const entries = hosts.map((host) => ({ key: host.hostname, entry: { ...host, status: 'active' } }))
+      const known = this.#hosts.map((pds) => ({ hostname: new URL(pds.url).host, status: 'active' }))
+      const hosts = [...known, ...this.#named].map((host, index) => ({ ...host, seq: index + 1 }))
+      const entries = hosts.map((entry) => ({ key: entry.hostname, entry }))
       return ['hosts', entries.sort((a, b) => (a.key < b.key ? -1 : 1))]
     }
     // A listing shows one state of the network from its first page to its last.

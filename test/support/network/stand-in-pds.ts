@@ -14,6 +14,8 @@ export interface Arrival extends Asked {
 export interface StandInOptions {
   /** The clock that arrivals are noted by; the system's when absent. */
   readonly now?: () => number
+  /** Repos on a page of `listRepos`; as many as are asked for when absent. */
+  readonly pageSize?: number
 }
 
 interface Repo {
@@ -34,14 +36,18 @@ export class StandInPds implements AsyncDisposable {
   readonly arrivals: Arrival[] = []
   /** The most requests that were under way at once. */
   mostAtOnce = 0
+  /** Headers of every answer: what the host says of its limit. */
+  announces: () => Readonly<Record<string, string>> = () => ({})
   readonly #now: () => number
+  readonly #pageSize: number
   readonly #repos = new Map<string, Repo>()
   #server!: LoopbackServer
   #underWay = 0
   #revs = 0
 
-  private constructor({ now = Date.now }: StandInOptions) {
+  private constructor({ now = Date.now, pageSize = Number.POSITIVE_INFINITY }: StandInOptions) {
     this.#now = now
+    this.#pageSize = pageSize
   }
 
   static async start(options: StandInOptions = {}): Promise<StandInPds> {
@@ -52,6 +58,11 @@ export class StandInPds implements AsyncDisposable {
 
   get url(): string {
     return this.#server.url
+  }
+
+  /** What others call it. */
+  get hostname(): string {
+    return new URL(this.url).host
   }
 
   /** Every record it has, by URI. */
@@ -134,6 +145,7 @@ export class StandInPds implements AsyncDisposable {
     response.once('close', () => {
       this.#underWay -= 1
     })
+    for (const [name, value] of Object.entries(this.announces())) response.setHeader(name, value)
     await respond(this.faults.take(asked), () => this.#right(asked, searchParams), request, response)
   }
 
@@ -161,6 +173,19 @@ export class StandInPds implements AsyncDisposable {
       case 'com.atproto.sync.getRepoStatus':
         if (repo === undefined) return refused('RepoNotFound')
         return ok({ did, active: true, rev: repo.rev })
+      case 'com.atproto.sync.listRepos': {
+        const limit = Math.min(Number(query.get('limit') ?? 500), this.#pageSize)
+        const listed = [...this.#repos].filter(([each]) => cursor === null || each > cursor).sort(byDid)
+        const repos = listed.slice(0, limit).map(([each, { rev }]) => ({
+          did: each,
+          head: cidOfJson({ rev }),
+          rev,
+          active: true,
+        }))
+        const last = repos.at(-1)
+        // A full page has a cursor even if nothing follows.
+        return ok({ repos, ...(last && repos.length === limit && { cursor: last.did }) })
+      }
       case 'com.atproto.repo.describeRepo': {
         if (repo === undefined) return refused('InvalidRequest')
         const collections = [...repo.collections]
@@ -175,6 +200,8 @@ export class StandInPds implements AsyncDisposable {
 }
 
 export const startStandInPds = (options?: StandInOptions) => StandInPds.start(options)
+
+const byDid = ([one]: [string, unknown], [other]: [string, unknown]) => (one < other ? -1 : 1)
 
 function recordOf(did: string, collection: string, rkey: string, fields: object): StoredRecord {
   const value = { $type: collection, ...fields }

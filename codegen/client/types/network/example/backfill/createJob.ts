@@ -19,10 +19,12 @@ const id = 'network.example.backfill.createJob'
 export type QueryParams = {}
 
 export interface InputSchema {
-  /** Left out: every collection, which needs repos. */
+  /** Left out: every collection. */
   collections?: string[]
-  /** Left out: the relays are asked which repos have the collections. */
+  /** Left out, without hosts: the relays are asked which repos have the collections. */
   repos?: string[]
+  /** Every repo that these PDSs list, whatever its collections. Not together with repos. */
+  hosts?: string[]
   method?: NetworkExampleBackfillDefs.RequestedMethod
   level?: NetworkExampleBackfillDefs.Level
   /** Makes the request repeatable: the same token and input from the same caller give the same job. */
@@ -53,6 +55,12 @@ export class InvalidCollectionError extends XRPCError {
 }
 
 export class InvalidRepoError extends XRPCError {
+  constructor(src: XRPCError) {
+    super(src.status, src.error, src.message, src.headers, { cause: src })
+  }
+}
+
+export class InvalidHostError extends XRPCError {
   constructor(src: XRPCError) {
     super(src.status, src.error, src.message, src.headers, { cause: src })
   }
@@ -104,6 +112,7 @@ export function toKnownErr(e: any) {
   if (e instanceof XRPCError) {
     if (e.error === 'InvalidCollection') return new InvalidCollectionError(e)
     if (e.error === 'InvalidRepo') return new InvalidRepoError(e)
+    if (e.error === 'InvalidHost') return new InvalidHostError(e)
     if (e.error === 'ScopeTooBroad') return new ScopeTooBroadError(e)
     if (e.error === 'ClientTokenConflict')
       return new ClientTokenConflictError(e)

@@ -51,7 +51,7 @@ export interface JobView {
   totalRecords: number
   /** The failed repos by class. */
   failures?: FailureCount[]
-  /** Where each relay's firehose stood just before discovery began. To go on live without a gap, replay from here and apply an event only if its rev is greater than that of the repo's receipt, or if the receipt has none. */
+  /** Where each relay's firehose stood just before anything of the job was read. To go on live without a gap, replay from here and apply an event only if its rev is greater than that of the repo's receipt, or if the receipt has none. A relay whose position could not be had is missing: what it alone tells cannot be joined without a gap. */
   startCursors?: StartCursor[]
   /** Why the job failed, for people to read. What single repos failed with is in failures. */
   error?: string

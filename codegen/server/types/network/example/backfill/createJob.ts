@@ -18,10 +18,12 @@ const id = 'network.example.backfill.createJob'
 export type QueryParams = {}
 
 export interface InputSchema {
-  /** Left out: every collection, which needs repos. */
+  /** Left out: every collection. */
   collections?: string[]
-  /** Left out: the relays are asked which repos have the collections. */
+  /** Left out, without hosts: the relays are asked which repos have the collections. */
   repos?: string[]
+  /** Every repo that these PDSs list, whatever its collections. Not together with repos. */
+  hosts?: string[]
   method?: NetworkExampleBackfillDefs.RequestedMethod
   level?: NetworkExampleBackfillDefs.Level
   /** Makes the request repeatable: the same token and input from the same caller give the same job. */
@@ -49,6 +51,7 @@ export interface HandlerError {
   error?:
     | 'InvalidCollection'
     | 'InvalidRepo'
+    | 'InvalidHost'
     | 'ScopeTooBroad'
     | 'ClientTokenConflict'
     | 'MethodNotOffered'
