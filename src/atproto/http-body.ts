@@ -41,8 +41,12 @@ export class BodyCollector {
   push(chunk: Buffer): boolean {
     const length = this.#length + chunk.length
     if (length > this.#maxBytes) return false
-    if (length > this.#buffer.length) this.#grow(length)
-    chunk.copy(this.#buffer, this.#length)
+    // Most bodies come in one piece, and need no memory of their own.
+    if (this.#length === 0) this.#buffer = chunk
+    else {
+      if (length > this.#buffer.length) this.#grow(length)
+      chunk.copy(this.#buffer, this.#length)
+    }
     this.#length = length
     return true
   }

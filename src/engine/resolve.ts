@@ -21,8 +21,11 @@ import { Turns } from './turns.js'
  * the directory has one budget, and a resolver that was taken for dead cannot write.
  */
 
-/** Repos looked at together: one query for the documents at hand, one wake-up for each host found. */
-const BATCH = 500
+/**
+ * Repos looked at together: one query for the documents at hand, one wake-up for each host found. As many as the
+ * writer takes at once, which then does not wait for more.
+ */
+const BATCH = 1_000
 
 /** Look-ups in flight. The gate sets the pace; this bounds what a slow did:web host can hold up. */
 const CONCURRENCY = 32

@@ -8,6 +8,8 @@ const REMEMBERED_MAX = 100_000
 export class CollectionIds {
   readonly #db: Db
   readonly #known = new Map<string, number>()
+  /** Look-ups under way, by what they look up: at the start of a job everybody asks for the same. */
+  readonly #loading = new Map<string, Promise<{ id: number; nsid: string }[]>>()
 
   constructor(db: Db) {
     this.#db = db
@@ -22,8 +24,19 @@ export class CollectionIds {
       if (id === undefined) unknown.push(nsid)
       else ids.set(nsid, id)
     }
-    if (unknown.length > 0) for (const row of await this.#load(unknown.sort())) ids.set(row.nsid, row.id)
+    if (unknown.length > 0) for (const row of await this.#loadOnce(unknown.sort())) ids.set(row.nsid, row.id)
     return ids
+  }
+
+  #loadOnce(nsids: string[]): Promise<{ id: number; nsid: string }[]> {
+    const key = nsids.join(' ')
+    const loading =
+      this.#loading.get(key) ??
+      this.#load(nsids).finally(() => {
+        this.#loading.delete(key)
+      })
+    this.#loading.set(key, loading)
+    return loading
   }
 
   async #load(nsids: string[]): Promise<{ id: number; nsid: string }[]> {
