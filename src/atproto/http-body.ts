@@ -24,7 +24,7 @@ const DECODING_CHUNK_BYTES = 64 * 1024
  */
 export class BodyCollector {
   readonly #maxBytes: number
-  #buffer = EMPTY
+  #buffer: Buffer = EMPTY
   #length = 0
 
   /** @param maxBytes the most that `push` takes in all */

@@ -88,13 +88,19 @@ export interface HostState {
   readonly budget: unknown
 }
 
+/** What is shorter is the pace at which a host is asked anyway, ms. */
+const WISH_MS_MIN = 2_000
+
 /** The largest number the columns take. */
 const COUNT_MAX = 10_000
 
-/** Keeps what a driver knows of its host. */
+/**
+ * Keeps what a driver knows of its host. One that has lost its claim meanwhile knows a single thing still worth
+ * keeping, the host's wish to be left alone: whoever drives it now loses its claim by this, and the next one sees it.
+ */
 export async function saveHost(db: Db, fence: Fence, state: HostState, now: Date): Promise<void> {
   const { failures, parked, parkings, refusals, unstated } = state.standing
-  await db
+  const { numUpdatedRows } = await db
     .updateTable('host')
     .set({
       next_request_at: state.nextRequestAt,
@@ -109,6 +115,13 @@ export async function saveHost(db: Db, fence: Fence, state: HostState, now: Date
     })
     .where('id', '=', fence.host)
     .where('epoch', '=', fence.epoch)
+    .executeTakeFirst()
+  if (numUpdatedRows > 0n || state.nextRequestAt.getTime() - now.getTime() < WISH_MS_MIN) return
+  await db
+    .updateTable('host')
+    .set((eb) => ({ next_request_at: state.nextRequestAt, epoch: eb('epoch', '+', 1) }))
+    .where('id', '=', fence.host)
+    .where('next_request_at', '<', state.nextRequestAt)
     .execute()
 }
 

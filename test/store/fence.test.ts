@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { GOOD } from '../../src/engine/standing.js'
 import type { Db } from '../../src/store/database.js'
-import { claimHost, deferHost, type HostClaim, hostIds } from '../../src/store/hosts.js'
+import { claimHost, deferHost, type HostClaim, hostIds, saveHost } from '../../src/store/hosts.js'
 import { StepBatch } from '../../src/store/steps.js'
 import { createStore } from '../support/database.js'
 import {
@@ -169,4 +170,22 @@ test('a host gets one number, however many ask for it at once', async () => {
   expect(await hostIds(store.db, [])).toEqual(new Map())
   await writeSteps(store, resolution(job, didOf(0), { host: found[0]!.get(origins[0]!)!, epoch: 0 }))
   expect((await statuses())[0]).toBe('resolved')
+})
+
+test('a driver that lost its host still keeps the wish of the host to be left alone', async () => {
+  const now = new Date('2030-01-01T00:00:00Z')
+  const in60s = new Date(now.getTime() + 60_000)
+  const told = (nextRequestAt: Date, claim = host) =>
+    saveHost(store.db, claim, { nextRequestAt, standing: GOOD, unanswered: false, budget: null }, now)
+  const successor = await drive(store.db)
+  // The pace at which it would have gone on is no wish.
+  await told(new Date(now.getTime() + 500))
+  expect(await epochs()).toEqual([successor.epoch])
+  await told(in60s)
+  const next = await drive(store.db)
+  expect(next).toMatchObject({ epoch: successor.epoch + 2, nextRequestAt: in60s })
+  // Known by now: nobody loses a claim again.
+  await told(in60s)
+  await told(new Date(now.getTime() + 30_000))
+  expect(await epochs()).toEqual([next.epoch])
 })

@@ -1,0 +1,63 @@
+import type { Random } from '../support/simulation/random.js'
+import type { Crew } from './plan.js'
+import type { PlannedJob } from './plan-jobs.js'
+
+/** Something that is done to a run. */
+export type Deed =
+  | { readonly kind: 'create'; readonly job: number }
+  /** Asks for a pause, waits until the job is paused and for so long, and has it go on. */
+  | { readonly kind: 'pause'; readonly job: number; readonly forMs: number }
+  | { readonly kind: 'cancel'; readonly job: number }
+  /** Takes a host over, as a driver does that takes the present one for dead. */
+  | { readonly kind: 'rival'; readonly host: number }
+  /** Stops an engine and starts another one in its place. */
+  | { readonly kind: 'restart'; readonly engine: number }
+  /** Cuts all of an engine's database connections. */
+  | { readonly kind: 'cut'; readonly engine: number }
+  /** SIGKILL, and another process in its place. */
+  | { readonly kind: 'kill'; readonly process: number }
+
+export interface Action {
+  /** The share of the work after which it is done; sooner when nothing goes on any more. */
+  readonly at: number
+  readonly deed: Deed
+}
+
+export function planActions(
+  random: Random,
+  jobs: readonly PlannedJob[],
+  crew: Crew,
+  hosts: number,
+): Action[] {
+  const deeds: Action[] = jobs.map(({ index }) => ({
+    at: index === 0 || random.chance(0.5) ? 0 : random.next() * 0.6,
+    deed: { kind: 'create', job: index },
+  }))
+  const during = (job: number) => {
+    const { at } = deeds[job]!
+    return at + (1 - at) * random.next() * 0.9
+  }
+  for (const { index, cancelled } of jobs) {
+    if (cancelled) deeds.push({ at: during(index), deed: { kind: 'cancel', job: index } })
+    if (random.chance(0.5)) deeds.push({ at: during(index), deed: pause(random, index) })
+  }
+  const disturbances = 1 + random.below(3)
+  for (let count = 0; count < disturbances; count++) {
+    deeds.push({ at: random.next() * 0.9, deed: disturbance(random, crew) })
+  }
+  for (let count = 0; count < 2; count++) {
+    deeds.push({ at: random.next() * 0.9, deed: { kind: 'rival', host: random.below(hosts) } })
+  }
+  // A stable sort: a job is created before anything else is done to it.
+  return deeds.sort((one, other) => one.at - other.at)
+}
+
+function pause(random: Random, job: number): Deed {
+  return { kind: 'pause', job, forMs: random.below(200) }
+}
+
+function disturbance(random: Random, crew: Crew): Deed {
+  if (crew.kind === 'processes') return { kind: 'kill', process: random.below(1 + crew.workers) }
+  const engine = random.below(crew.count)
+  return random.chance(0.6) ? { kind: 'restart', engine } : { kind: 'cut', engine }
+}

@@ -1,0 +1,134 @@
+import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks'
+import { Closers } from '../../src/closers.js'
+import { openStore, type Store } from '../../src/store/database.js'
+import type { TestDatabase } from '../support/database.js'
+import type { Caller } from '../support/network/caller.js'
+import { type Backfill, clientOf } from '../support/service.js'
+import { Random } from '../support/simulation/random.js'
+import { type Simulation, startSimulation } from '../support/simulation/simulation.js'
+import { knownCaller } from './callers.js'
+import { check, checkStopped } from './check.js'
+import { checkDeletion } from './check-deletion.js'
+import { Consumer } from './consumer.js'
+import { type CrewAtWork, startCrew } from './crew.js'
+import { Director } from './director.js'
+import { Moments } from './moments.js'
+import { describePlan, type Plan, planOf } from './plan.js'
+import { planFaults } from './plan-faults.js'
+import type { PlannedJob } from './plan-jobs.js'
+import { type Scope, scopeOf } from './scope.js'
+
+/** A job of a run, once it has been created. */
+export interface RunJob {
+  readonly id: string
+  readonly scope: Scope
+  readonly consumer: Consumer
+  /** As its owner, wherever the service answers by now. */
+  backfill(): Backfill
+}
+
+/** All that a run consists of. */
+export interface Run {
+  readonly plan: Plan
+  readonly simulation: Simulation
+  readonly moments: Moments
+  /** How late this process is with what it has to do, ns. */
+  readonly lateness: IntervalHistogram
+  /** The oracle's own look at the database. */
+  readonly store: Store
+  readonly crew: CrewAtWork
+  readonly scopes: readonly Scope[]
+  readonly jobs: Map<number, RunJob>
+  /** What was not as it should be, noted when it was seen. */
+  readonly differences: string[]
+  client(job: PlannedJob): Backfill
+  consumer(job: PlannedJob, id: string): Consumer
+}
+
+export interface RunOptions {
+  create(): Promise<TestDatabase>
+  /** Done to the database before anything is done in it. */
+  prepare?(store: Store): Promise<void>
+  /** The longest that jobs may take to end, ms. */
+  readonly patienceMs?: number
+}
+
+export interface Verdict {
+  readonly seed: number
+  /** Empty: everything was as the world has it. */
+  readonly differences: readonly string[]
+  /** What happened, for people. */
+  readonly summary: string
+}
+
+const PATIENCE_MS = { engines: 90_000, processes: 150_000 }
+
+/** Carries out the plan of a seed, and says what did not come out as the world has it. */
+export async function runSeed(seed: number, options: RunOptions): Promise<Verdict> {
+  const plan = planOf(seed)
+  const beganAt = Date.now()
+  const closers = new Closers()
+  let differences: string[] = []
+  let fired = 0
+  try {
+    const run = await prepare(plan, options, closers)
+    differences = run.differences
+    const patienceMs = options.patienceMs ?? PATIENCE_MS[plan.crew.kind]
+    const director = new Director(run, patienceMs)
+    try {
+      const ended = await director.direct()
+      // What is still under way would differ from everything.
+      if (ended) {
+        await check(run)
+        await checkDeletion(run)
+      }
+    } finally {
+      await director.close()
+    }
+    await run.crew.stop()
+    await checkStopped(run)
+    fired = [...run.simulation.faults.fired.values()].reduce((sum, count) => sum + count, 0)
+  } catch (error) {
+    differences.push(`the run broke off: ${error instanceof Error ? error.stack : error}`)
+  } finally {
+    await closers.close().catch((error: unknown) => differences.push(`the run did not end well: ${error}`))
+  }
+  const seconds = ((Date.now() - beganAt) / 1_000).toFixed(1)
+  return { seed, differences, summary: `${describePlan(plan)}; ${fired} faults shown, ${seconds} s` }
+}
+
+async function prepare(plan: Plan, options: RunOptions, closers: Closers): Promise<Run> {
+  const database = closers.use(await options.create())
+  const simulation = closers.use(await startSimulation(plan.world))
+  const store = closers.use(
+    openStore({ url: database.url, connections: 3, applicationName: 'aquifer-oracle', onError: () => {} }),
+  )
+  const scopes = plan.jobs.map((job) => scopeOf(job, simulation))
+  planFaults(plan, simulation, scopes)
+  const moments = new Moments(simulation)
+  const crew = await startCrew(plan, simulation, database)
+  closers.add(() => crew.stop())
+  await options.prepare?.(store)
+  const lateness = monitorEventLoopDelay()
+  lateness.enable()
+  closers.add(() => void lateness.disable())
+  const callers = [simulation.caller, await knownCaller(store)] as const
+  const clientOfCaller = (caller: Pick<Caller, 'did' | 'serviceJwt'>) => {
+    const { url, did } = crew.door
+    return clientOf(url, did, caller as Caller)
+  }
+  return {
+    plan,
+    simulation,
+    moments,
+    lateness,
+    store,
+    crew,
+    scopes,
+    jobs: new Map(),
+    differences: [],
+    client: ({ caller }) => clientOfCaller(callers[caller]),
+    consumer: (job, id) =>
+      new Consumer(id, () => crew.door, callers[job.caller], new Random(plan.seed, 3, job.index)),
+  }
+}

@@ -1,0 +1,157 @@
+import { describe, expect, test, vi } from 'vitest'
+import type * as Cooldown from '../../src/atproto/cooldown.js'
+import type * as Relay from '../../src/atproto/relay.js'
+import type { Pool } from '../../src/store/database.js'
+import type * as Listings from '../../src/store/listings.js'
+import type * as Steps from '../../src/store/steps.js'
+import type * as StepsStatement from '../../src/store/steps-statement.js'
+import { createDatabase } from '../support/database.js'
+import { runSeed } from './run.js'
+
+/**
+ * Faults of our own, one at a time: an oracle that does not see each of them proves nothing. What is broken here is
+ * whole outside of this file.
+ */
+
+vi.setConfig({ testTimeout: 240_000 })
+
+type Sabotage =
+  | 'a cursor is saved without its page'
+  | 'an empty page ends a listing'
+  | 'a page of records is not stored'
+  | 'a step is applied twice'
+  | 'a driver ignores its fence'
+  | 'deletes are derived from an incomplete reading'
+  | 'a request goes out during a cooldown'
+  | 'a feed skips a number'
+  | 'a counter is not taken back'
+
+const now = vi.hoisted((): { is: Sabotage | null } => ({ is: null }))
+
+vi.mock('../../src/store/listings.js', async (original) => {
+  const right = await original<typeof Listings>()
+  let pages = 0
+  const saveListingPage: typeof right.saveListingPage = (db, job, listing, page) => {
+    pages += 1
+    const isLost = now.is === 'a cursor is saved without its page' && pages % 3 === 0
+    return right.saveListingPage(db, job, listing, isLost ? { ...page, dids: [] } : page)
+  }
+  return { ...right, saveListingPage }
+})
+
+vi.mock('../../src/atproto/relay.js', async (original) => {
+  const right = await original<typeof Relay>()
+  const listReposByCollection: typeof right.listReposByCollection = async (query, params) => {
+    const page = await right.listReposByCollection(query, params)
+    const ends = now.is === 'an empty page ends a listing' && page.dids.length === 0
+    return ends ? { ...page, cursor: null } : page
+  }
+  return { ...right, listReposByCollection }
+})
+
+vi.mock('../../src/atproto/cooldown.js', async (original) => {
+  const right = await original<typeof Cooldown>()
+  const cooldownUntil: typeof right.cooldownUntil = (...args) =>
+    now.is === 'a request goes out during a cooldown' ? args[1] : right.cooldownUntil(...args)
+  return { ...right, cooldownUntil }
+})
+
+vi.mock('../../src/store/steps.js', async (original) => {
+  const right = await original<typeof Steps>()
+  let steps = 0
+  class StepBatch extends right.StepBatch {
+    override add(step: Steps.RepoStep): void {
+      steps += 1
+      const isLost = now.is === 'a page of records is not stored' && step.rows.length > 0 && steps % 5 === 0
+      super.add(isLost ? { ...step, rows: [] } : step)
+    }
+
+    override async write(...args: Parameters<Steps.StepBatch['write']>): Promise<boolean[]> {
+      const applied = await super.write(...args)
+      if (now.is === 'a step is applied twice') await super.write(...args)
+      return applied
+    }
+  }
+  const entombMissing: typeof right.entombMissing = (client, ended) => {
+    const isBlind = now.is === 'deletes are derived from an incomplete reading'
+    return right.entombMissing(client, isBlind ? { ...ended, reading: -1 } : ended)
+  }
+  return { ...right, StepBatch, entombMissing }
+})
+
+vi.mock('../../src/store/steps-statement.js', async (original) => {
+  const { WRITE_STEPS, ...right } = await original<typeof StepsStatement>()
+  return {
+    ...right,
+    get WRITE_STEPS() {
+      if (now.is === 'a driver ignores its fence') {
+        const unclaimed = changed(WRITE_STEPS, ' and claim.epoch = host.epoch', '')
+        return changed(unclaimed, ' and held.epoch = step.epoch', '')
+      }
+      if (now.is === 'a feed skips a number') {
+        const given = 'then locked.seq + live.n else r.seq'
+        return changed(
+          WRITE_STEPS,
+          given,
+          "then locked.seq + live.n - case when live.status = 'completed' then 2 else 0 end else r.seq",
+        )
+      }
+      return WRITE_STEPS
+    },
+  }
+})
+
+/** What is not there any more cannot be broken: then this file has to be looked at. */
+function changed(text: string, from: string, to: string): string {
+  if (!text.includes(from)) throw new Error(`the statement does not contain ${from}`)
+  return text.replace(from, to)
+}
+
+/** Keeps a counter from going down. */
+const STICKY = `
+create function stick() returns trigger language plpgsql as
+  $$ begin new.failed := greatest(new.failed, old.failed); return new; end $$;
+create trigger stick before update on job_progress for each row execute function stick()`
+
+interface Case {
+  readonly sabotage: Sabotage
+  /** What the oracle has to say of it. */
+  readonly says: RegExp
+  /** Of the short form; one of them has to show it. */
+  readonly seeds: readonly number[]
+  readonly prepare?: (store: { readonly pool: Pool }) => Promise<void>
+}
+
+const CASES: readonly Case[] = [
+  { sabotage: 'a cursor is saved without its page', says: /has not found/, seeds: [4, 2, 5] },
+  { sabotage: 'an empty page ends a listing', says: /has not found/, seeds: [11, 17] },
+  { sabotage: 'a page of records is not stored', says: /stored, but missing/, seeds: [4, 2, 5] },
+  { sabotage: 'a step is applied twice', says: /counters|goes on/, seeds: [4, 2, 5] },
+  { sabotage: 'a driver ignores its fence', says: /that has lost it wrote on/, seeds: [4, 2, 5, 7, 9] },
+  { sabotage: 'deletes are derived from an incomplete reading', says: /stored/, seeds: [4, 2, 5] },
+  { sabotage: 'a request goes out during a cooldown', says: /wanted to be left alone/, seeds: [4, 3, 1] },
+  { sabotage: 'a feed skips a number', says: /was told to be/, seeds: [4, 2, 5] },
+  {
+    sabotage: 'a counter is not taken back',
+    says: /counters|says/,
+    seeds: [4, 2, 5],
+    prepare: async ({ pool }) => void (await pool.query(STICKY)),
+  },
+]
+
+describe('the oracle sees it when', () => {
+  test.for(CASES)('$sabotage', async ({ sabotage, says, seeds, prepare }) => {
+    now.is = sabotage
+    const seen: string[] = []
+    for (const seed of seeds) {
+      const { differences } = await runSeed(seed, {
+        create: createDatabase,
+        patienceMs: 30_000,
+        ...(prepare && { prepare }),
+      })
+      seen.push(...differences)
+      if (differences.some((difference) => says.test(difference))) return
+    }
+    expect(seen, `seeds ${seeds}`).toContainEqual(expect.stringMatching(says))
+  })
+})
