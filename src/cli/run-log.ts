@@ -39,9 +39,13 @@ function noteOf(line: LogLine, text: string): string | null {
   const told = (name: string) => plain(String(line[name]))
   switch (line.event) {
     case 'discovery.deferred':
-      return `The relay ${told('relay')} cannot be read: ${told('why')}. Trying again.`
+      return `The ${line.lists === 'repos' ? 'host' : 'relay'} ${told('origin')} cannot be read: ${told('why')}. Trying again.`
     case 'host.cooling':
       return `${told('host')} asks to wait: its repos take longer.`
+    case 'host.parked':
+      return `${told('host')} does not answer: its repos wait until it does.`
+    case 'engine.halted':
+      return `The work stands still: ${told('why')}. It goes on by itself.`
     case 'database.connection-lost':
       return 'The connection to the database is lost. Trying again.'
     default:

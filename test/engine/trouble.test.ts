@@ -35,9 +35,9 @@ test('a database that takes nothing in halts the engine and nothing else, and co
   await pool.query(`
     create function full_disk() returns trigger language plpgsql
     as $$ begin raise exception 'could not extend file' using errcode = 'disk_full'; end $$;
-    create trigger full_disk before insert or update on record execute function full_disk();
-    create trigger full_disk before insert or update on job_repo execute function full_disk();
-    create trigger full_disk before insert or update on worker execute function full_disk();`)
+    create trigger full_disk before insert or update on record for each row execute function full_disk();
+    create trigger full_disk before insert or update on job_repo for each row execute function full_disk();
+    create trigger full_disk before insert or update on worker for each row execute function full_disk();`)
   await eventually(health, (seen) => seen.engine.startsWith('halted'))
   expect(await exchange(`${engine.url}/xrpc/_health`)).toMatchObject({
     status: 503,
@@ -69,7 +69,7 @@ test('an engine that meets the same trouble again and again asks hosts less and 
   await pool.query(`
     create function full_disk() returns trigger language plpgsql
     as $$ begin raise exception 'could not extend file' using errcode = 'disk_full'; end $$;
-    create trigger full_disk before insert on record execute function full_disk();`)
+    create trigger full_disk before insert on record for each row execute function full_disk();`)
   await using _engine = await standIns.service({ database: bench.database, api: false })
   const { data } = await bench.backfill.createJob({ collections: [collection] })
   await eventually(

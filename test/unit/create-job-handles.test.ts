@@ -8,7 +8,8 @@ const LOOKUPS_AT_ONCE = 8
 
 /** Asks for a job with a hundred handles. Whoever gets past the look-ups meets no database. */
 function create(resolveHandle: (handle: string) => Promise<string | null>, now: () => number) {
-  const ctx = { identities: { resolveHandle }, now } as unknown as JobsContext
+  const config = { network: { allowPrivateNetwork: false, relays: [] } }
+  const ctx = { config, identities: { resolveHandle }, now } as unknown as JobsContext
   return createJob(ctx, { did: 'did:web:caller.example', admin: false, jobsOf: [] }, { repos: HANDLES })
 }
 
