@@ -20,7 +20,7 @@ const LIVE_PAGE = 1_000
 const QUEUE_LIMITS: QueueLimits = { messages: 5_000, bytes: 8 * 1024 * 1024 }
 
 /** How long subscribers get to take one page before the next of the same look, if there is a next one. */
-const TAKE_MS = 200
+const TAKE_MS = 1_000
 const TAKE_LOOK_MS = 10
 
 export interface FeedOptions<M extends Message> {
