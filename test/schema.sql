@@ -169,6 +169,7 @@ create table job (
   completed_at timestamp with time zone,
   details job_details default 'kept'::job_details not null,
   repo_limit bigint,
+  retrying failure_class[],
   constraint job_pkey PRIMARY KEY (key),
   constraint job_id_key UNIQUE (id),
   constraint job_scope_fkey FOREIGN KEY (scope) REFERENCES scope(id)
@@ -178,6 +179,7 @@ CREATE INDEX job_caller_unfinished ON public.job USING btree (caller) WHERE (sta
 CREATE UNIQUE INDEX job_client_token ON public.job USING btree (caller, client_token) WHERE (client_token IS NOT NULL);
 CREATE INDEX job_details_deleting ON public.job USING btree (key) WHERE (details = 'deleting'::job_details);
 CREATE INDEX job_ended ON public.job USING btree (completed_at) WHERE ((completed_at IS NOT NULL) AND (details = 'kept'::job_details));
+CREATE INDEX job_retrying ON public.job USING btree (key) WHERE (retrying IS NOT NULL);
 CREATE INDEX job_unfinished ON public.job USING btree (key) WHERE (status = ANY (ARRAY['running'::job_status, 'pausing'::job_status, 'paused'::job_status, 'cancelling'::job_status]));
 
 create table job_failure (
@@ -328,6 +330,9 @@ CREATE INDEX start_cursor_open ON public.start_cursor USING btree (job) WHERE ((
 create table worker (
   id uuid not null,
   alive_until timestamp with time zone not null,
+  backend integer,
+  reported_at timestamp with time zone default now() not null,
+  tasks jsonb default '[]'::jsonb not null,
   constraint worker_pkey PRIMARY KEY (id)
 ) with (fillfactor=50);
 

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Job, PgBoss } from 'pg-boss'
 import type { Tell } from '../events.js'
+import type { HeldTask } from '../store/workers.js'
 import type { Standstill } from './standstill.js'
 
 /**
@@ -10,7 +11,8 @@ import type { Standstill } from './standstill.js'
  * `exclusive` queues hold at most one task for each key, waiting or running. A wake-up for a key that runs in
  * this process is remembered and sent when the task ends; for one that runs elsewhere it is dropped, and the
  * sweep, which sends for whatever has work and no task, makes up for it (docs/decisions/0003-dispatch.md). A
- * task whose process died is found by its missing heartbeat; nothing is retried from here.
+ * task whose process died is freed by whoever sees that the process is gone (dead-workers.ts), or found by its
+ * missing heartbeat; nothing is retried from here.
  */
 
 export const TASKS = ['discover', 'resolve', 'drive'] as const
@@ -28,6 +30,11 @@ const COMPLETE_TRIES = (HEARTBEAT_SECONDS * 1_000) / COMPLETE_AGAIN_MS
 /** An upper bound only: a task ends by itself after a while, and says so by its heartbeat until then. */
 const EXPIRE_SECONDS = 3_600
 
+interface UnderWay {
+  readonly id: string
+  again: boolean
+}
+
 export type TaskHandler = (key: number, signal: AbortSignal) => Promise<void>
 
 export class Dispatch {
@@ -35,8 +42,8 @@ export class Dispatch {
   readonly #tell: Tell
   readonly #standstill: Standstill
   readonly #nudges = new Map<TaskKind, () => void>()
-  /** Tasks under way in this process: whether their key was asked for again meanwhile. */
-  readonly #underWay: Record<TaskKind, Map<number, { again: boolean }>> = {
+  /** Tasks under way in this process by key: whether that was asked for again meanwhile. */
+  readonly #underWay: Record<TaskKind, Map<number, UnderWay>> = {
     discover: new Map(),
     resolve: new Map(),
     drive: new Map(),
@@ -58,6 +65,27 @@ export class Dispatch {
         expireInSeconds: EXPIRE_SECONDS,
         deleteAfterSeconds: 60,
       })
+    }
+  }
+
+  /** What this process is at. */
+  held(): HeldTask[] {
+    return TASKS.flatMap((kind) => Array.from(this.#underWay[kind], ([key, { id }]) => ({ kind, id, key })))
+  }
+
+  /** Ends tasks whose process is gone, and asks for their keys anew. */
+  async free(tasks: readonly HeldTask[]): Promise<void> {
+    for (const kind of TASKS) {
+      const ofKind = tasks.filter((task) => task.kind === kind)
+      if (ofKind.length === 0) continue
+      await this.#boss.fail(
+        kind,
+        ofKind.map(({ id }) => id),
+      )
+      await this.wake(
+        kind,
+        ofKind.map(({ key }) => key),
+      )
     }
   }
 
@@ -108,7 +136,7 @@ export class Dispatch {
     signal: AbortSignal,
   ): Promise<void> {
     const { key } = task.data
-    const running = { again: false }
+    const running: UnderWay = { id: task.id, again: false }
     this.#underWay[kind].set(key, running)
     try {
       await handler(key, signal)

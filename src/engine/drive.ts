@@ -115,9 +115,11 @@ class Driver {
   /** Ends the turn: keeps what was learned of the host. */
   async keep(): Promise<void> {
     this.#over[Symbol.dispose]()
-    const { db, clock } = this.#ctx
-    if (this.#gate.tried) await this.#saveAll()
-    else await deferHost(db, this.#claim, clock.toDatabase(this.#gate.nextAt))
+    const { db, clock, now } = this.#ctx
+    const { tried, nextAt } = this.#gate
+    if (tried) await this.#saveAll()
+    // A moment that is over holds nobody back: of a host with nothing to do there is nothing to keep.
+    else if (nextAt > now()) await deferHost(db, this.#claim, clock.toDatabase(nextAt))
   }
 
   #goesOn(): boolean {

@@ -1,6 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import type { Db } from '../store/database.js'
-import { disengage, engage, engagementsOf, removeWorker, reportAlive } from '../store/workers.js'
+import {
+  disengage,
+  engage,
+  engagementsOf,
+  type HeldTask,
+  removeWorker,
+  reportAlive,
+} from '../store/workers.js'
 
 /** How long a process may be silent before it counts as dead. */
 const SILENT_MS = 10_000
@@ -33,14 +40,19 @@ interface Engagement {
 export class Engagements {
   readonly #db: Db
   readonly #onLeft: (job: number) => Promise<void>
+  readonly #tasks: () => HeldTask[]
   readonly #worker = randomUUID()
   readonly #jobs = new Map<number, Engagement>()
   #reported = false
 
-  /** @param onLeft called when this process has nothing of a stopped job in flight any more */
-  constructor(db: Db, onLeft: (job: number) => Promise<void>) {
+  /**
+   * @param onLeft called when this process has nothing of a stopped job in flight any more
+   * @param tasks what this process is at, for whoever takes over should it die
+   */
+  constructor(db: Db, onLeft: (job: number) => Promise<void>, tasks: () => HeldTask[]) {
     this.#db = db
     this.#onLeft = onLeft
+    this.#tasks = tasks
   }
 
   /** Whether this process has work of a job in flight, or had a moment ago. */
@@ -79,7 +91,7 @@ export class Engagements {
 
   /** Says that this process is alive. When it had been taken for dead, it lets go of everything. */
   async report(): Promise<void> {
-    const known = await reportAlive(this.#db, this.#worker, SILENT_MS)
+    const known = await reportAlive(this.#db, this.#worker, SILENT_MS, this.#tasks())
     if (this.#reported && !known) for (const [job, each] of [...this.#jobs]) await this.#stop(job, each)
     this.#reported = true
   }

@@ -8,6 +8,7 @@ import type { Store } from '../store/database.js'
 import type { JobNotices } from '../store/notices.js'
 import type { EngineContext } from './context.js'
 import { DatabaseClock } from './database-clock.js'
+import { freeTasksUntil } from './dead-workers.js'
 import { discoverRepos } from './discover.js'
 import { Dispatch } from './dispatch.js'
 import { driveHost } from './drive.js'
@@ -76,6 +77,7 @@ export class Engine implements AsyncDisposable {
         this.#sweptAt = ctx.now()
       }),
       watch.until(signal),
+      freeTasksUntil(ctx, signal),
       keepHouseUntil(ctx, signal),
     ]
   }
@@ -93,9 +95,13 @@ export class Engine implements AsyncDisposable {
     await boss.start()
     const settling = { db: store.db, tell, now, notices: options.notices }
     const settler = new Settler(settling)
-    const engagements = new Engagements(store.db, (job) => settleStopping(settling, job))
+    const engagements = new Engagements(
+      store.db,
+      (job) => settleStopping(settling, job),
+      () => dispatch.held(),
+    )
     const standstill = new Standstill({ look: () => engagements.report(), tell, now })
-    const dispatch = new Dispatch(boss, tell, standstill)
+    const dispatch: Dispatch = new Dispatch(boss, tell, standstill)
     await dispatch.prepare()
     // Before any work: nobody enters a job for a process that nobody knows.
     await engagements.report()

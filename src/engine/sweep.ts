@@ -3,8 +3,8 @@ import { hostsWithWork } from '../store/hosts.js'
 import { stoppingJobs } from '../store/jobs.js'
 import { hostsToList, jobsToDiscover } from '../store/listings.js'
 import { hasUnresolvedRepos, wakeRepos } from '../store/repos.js'
+import { analyzeNewTables } from '../store/statistics.js'
 import { jobsToRequeue, requeueFailedRepos } from '../store/transitions.js'
-import { forgetDeadWorkers } from '../store/workers.js'
 import { RETRYABLE_FAILURES } from '../verdict.js'
 import type { EngineContext } from './context.js'
 import { giveUpHostListings } from './discover-host.js'
@@ -48,7 +48,7 @@ export async function sweep(ctx: EngineContext): Promise<void> {
   await giveUpHostListings(ctx)
   for (const job of await jobsToRequeue(ctx.db)) await requeue(ctx, job)
   await settleJobs(ctx, null)
-  await forgetDeadWorkers(ctx.db)
+  await analyzeNewTables(ctx.db)
   for (const job of await stoppingJobs(ctx.db)) await settleStopping(ctx, job)
 }
 

@@ -5,6 +5,7 @@ import * as init from './migrations/0001-init.js'
 import * as jobControl from './migrations/0002-job-control.js'
 import * as hosts from './migrations/0003-hosts.js'
 import * as discovery from './migrations/0004-discovery.js'
+import * as workers from './migrations/0005-workers.js'
 import type { Database } from './schema.js'
 
 export type Db = Kysely<Database>
@@ -18,6 +19,7 @@ const MIGRATIONS: Record<string, Migration> = {
   '0002-job-control': jobControl,
   '0003-hosts': hosts,
   '0004-discovery': discovery,
+  '0005-workers': workers,
 }
 
 /** The oldest server the statements are written for. */

@@ -33,7 +33,7 @@ export interface Database {
   start_cursor: StartCursorTable
   job_repo: JobRepoTable
   reading_page: { job: number; repo: number; reading: number; collection: number; rkeys: string[] }
-  worker: { id: string; alive_until: Date }
+  worker: WorkerTable
   engagement: { job: number; worker: string }
   caller: CallerTable
   request_count: { did: string; minute: number; count: number }
@@ -159,6 +159,14 @@ export interface JobRepoTable {
   retry_at: Date | null
   progress: Json<unknown> | null
   message: string | null
+}
+
+export interface WorkerTable {
+  id: string
+  alive_until: Date
+  backend: number | null
+  reported_at: Generated<Date>
+  tasks: Generated<Json<unknown>>
 }
 
 export interface CallerTable {

@@ -7,15 +7,30 @@ import type { Db } from './database.js'
  * processes need not agree.
  */
 
+/** A task of the dispatch that a worker has in hand. */
+export interface HeldTask {
+  readonly kind: string
+  readonly id: string
+  readonly key: number
+}
+
 /**
- * Says that a worker is alive, for so long.
+ * Says that a worker is alive, for so long, and what it is at.
  * @returns false when it had been taken for dead meanwhile: what it was engaged in is forgotten
  */
-export async function reportAlive(db: Db, worker: string, forMs: number): Promise<boolean> {
+export async function reportAlive(
+  db: Db,
+  worker: string,
+  forMs: number,
+  tasks: readonly HeldTask[] = [],
+): Promise<boolean> {
   const until = sql<Date>`now() + ${forMs} * interval '1 millisecond'`
   const { rows } = await sql<{ known: boolean }>`
-    insert into worker (id, alive_until) values (${worker}, ${until})
-    on conflict (id) do update set alive_until = excluded.alive_until
+    insert into worker (id, alive_until, backend, tasks)
+    values (${worker}, ${until}, pg_backend_pid(), ${JSON.stringify(tasks)})
+    on conflict (id) do update
+    set alive_until = excluded.alive_until, backend = excluded.backend, reported_at = excluded.reported_at,
+        tasks = excluded.tasks
     returning xmax <> 0 as known`.execute(db)
   return rows[0]?.known === true
 }
@@ -25,9 +40,26 @@ export async function removeWorker(db: Db, worker: string): Promise<void> {
   await db.deleteFrom('worker').where('id', '=', worker).execute()
 }
 
-/** Forgets the workers that have been silent for too long. */
-export async function forgetDeadWorkers(db: Db): Promise<void> {
-  await db.deleteFrom('worker').where('alive_until', '<', sql<Date>`now()`).execute()
+/**
+ * Workers report far more often, ms. One that does not, and whose connection is closed, is gone: one that is only
+ * slow has its connection, and one that only lost it reports over another.
+ */
+const GONE_MS = 2_000
+
+/**
+ * Forgets the workers that have been silent for too long, or are gone. What was reported to a server that has been
+ * started again since says nothing about connections.
+ * @returns the tasks that they were at
+ */
+export async function forgetDeadWorkers(db: Db): Promise<HeldTask[]> {
+  const { rows } = await sql<{ tasks: HeldTask[] }>`
+    delete from worker w
+    where w.alive_until < now() or (
+      w.reported_at between pg_postmaster_start_time() and now() - ${GONE_MS} * interval '1 millisecond'
+      and not exists (select from pg_stat_activity a where a.pid = w.backend)
+    )
+    returning w.tasks`.execute(db)
+  return rows.flatMap(({ tasks }) => tasks)
 }
 
 /**
