@@ -7,7 +7,8 @@ const LONGEST_MS = 15 * 60_000
 /** A date of RFC 9110 §5.6.7, in one of the two forms that say their time zone. */
 const HTTP_DATE = /^(mon|tue|wed|thu|fri|sat|sun)[a-z]*, .{9,12} \d\d:\d\d:\d\d gmt$/i
 
-type HeaderReader = (name: string) => string | undefined
+/** A header's value by its name in lower case. */
+export type HeaderReader = (name: string) => string | undefined
 
 /**
  * When a host that answered 429 may be asked again, by its `Retry-After` (seconds or a date, RFC 9110 §10.2.3)
@@ -42,7 +43,13 @@ function retryAfter(text: string | undefined, now: number): number | null {
 
 function rateLimitReset(text: string | undefined, now: number): number | null {
   if (text === undefined || !/^\d{1,12}$/.test(text.trim())) return null
-  const value = Number(text)
-  // No clock has shown less than a year's worth of seconds since 1970.
-  return value < 31_536_000 ? value * 1000 : value * 1000 - now
+  return resetMoment(Number(text), now) - now
+}
+
+/** No clock has shown less than a year's worth of seconds since 1970. */
+const UNIX_SECONDS_MIN = 31_536_000
+
+/** The moment that a `RateLimit-Reset` means, ms since epoch: a unix time, or seconds from now where it is small. */
+export function resetMoment(seconds: number, now: number): number {
+  return seconds < UNIX_SECONDS_MIN ? now + seconds * 1_000 : seconds * 1_000
 }

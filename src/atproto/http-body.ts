@@ -110,6 +110,6 @@ function isTooLarge(error: unknown): boolean {
 }
 
 /** `x-gzip` is the same coding by its old name (RFC 9110 §8.4.1.3). */
-function isGzip(coding: string): boolean {
+export function isGzip(coding: string): boolean {
   return coding === 'gzip' || coding === 'x-gzip'
 }

@@ -2,12 +2,13 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Dispatcher } from 'undici'
 import { BodyCollector, decodeBody, isKnownCoding } from './http-body.js'
 import { classifyNetworkError, HttpFailure } from './http-failure.js'
+import { BodyStream, isStreamedCoding, type Sink } from './http-stream.js'
 
 export interface HttpResponse {
   readonly status: number
   /** By lower-case name; repeated headers are joined by a comma. */
   readonly headers: Readonly<Record<string, string>>
-  /** Decoded. */
+  /** Decoded; empty where a sink took it. */
   readonly body: Buffer
 }
 
@@ -20,6 +21,8 @@ export interface ExchangeRequest {
   readonly timeoutMs: number
   /** Not aborted yet. */
   readonly signal: AbortSignal | undefined
+  /** Takes the body of a 200. What it throws ends the exchange; no call of it outlasts that. */
+  readonly sink: Sink | undefined
 }
 
 export interface ExchangeLimits {
@@ -53,6 +56,7 @@ export async function exchange(
   // find it busy and open a second one.
   await nextTurn()
   const { status } = received
+  if (request.sink) return received
   try {
     const body = await decodeBody(received.body, codingOf(received.headers), request.maxBytes, url.host)
     return { status, headers: received.headers, body }
@@ -70,6 +74,9 @@ function speaksForItself(status: number): boolean {
   return status === 429 || status >= 500
 }
 
+/** The most that is read of a refusal where a body is streamed: there is no telling from `maxBytes`. */
+const REFUSAL_BYTES_MAX = 256 * 1024
+
 function codingOf(headers: Readonly<Record<string, string>>): string {
   return headers['content-encoding']?.trim().toLowerCase() || 'identity'
 }
@@ -84,8 +91,12 @@ class Receiver implements Dispatcher.DispatchHandler {
   readonly #resolve: (response: HttpResponse) => void
   readonly #reject: (error: unknown) => void
   readonly #body: BodyCollector
+  #stream: BodyStream | null = null
   readonly #deadline: NodeJS.Timeout
   #slowCheck: NodeJS.Timeout | undefined
+  /** Whether the host is made to wait, and whether it was since its rate was last looked at. */
+  #holdsBack = false
+  #heldBack = false
   #controller: Dispatcher.DispatchController | undefined
   #status = 0
   #headers: Record<string, string> = {}
@@ -121,18 +132,33 @@ class Receiver implements Dispatcher.DispatchHandler {
     this.#status = status
     this.#headers = joined(headers)
     const coding = codingOf(this.#headers)
-    if (Number(this.#headers['content-length'] ?? 0) > this.#request.maxBytes) this.#tooLarge()
-    else if (!isKnownCoding(coding))
-      this.#fail('bad-response', `a coding nobody asked for: ${coding.slice(0, 60)}`)
-    else this.#watchRate()
+    const { sink, maxBytes } = this.#request
+    const isKnown = sink ? isStreamedCoding(coding) : isKnownCoding(coding)
+    if (Number(this.#headers['content-length'] ?? 0) > maxBytes) this.#tooLarge()
+    else if (!isKnown) this.#fail('bad-response', `a coding nobody asked for: ${coding.slice(0, 60)}`)
+    else {
+      if (sink) this.#openStream(sink, coding)
+      this.#watchRate()
+    }
   }
 
-  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    if (!this.#settled && !this.#body.push(chunk)) this.#tooLarge()
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (this.#settled) return
+    if (this.#stream === null) {
+      if (!this.#body.push(chunk)) this.#tooLarge()
+    } else if (!this.#stream.push(chunk)) {
+      this.#holdsBack = true
+      this.#heldBack = true
+      controller.pause()
+    }
   }
 
   onResponseEnd(): void {
-    if (this.#settle()) this.#answer(this.#body.bytes())
+    if (this.#settled) return
+    // From here on only what takes the body can be slow.
+    clearInterval(this.#slowCheck)
+    if (this.#stream !== null) this.#stream.end()
+    else if (this.#settle()) this.#answer(this.#body.bytes())
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
@@ -141,18 +167,42 @@ class Receiver implements Dispatcher.DispatchHandler {
 
   readonly #onAbort = (): void => {
     const { reason } = this.#request.signal!
-    if (!this.#settle()) return
-    this.#reject(reason)
-    this.#controller?.abort(new Error('aborted'))
+    const aborted = new Error('aborted')
+    this.#end(aborted, () => this.#reject(reason))
+    this.#controller?.abort(aborted)
+  }
+
+  /** Has the body of a 200 go to the sink, and any other be collected, decoded on the way. */
+  #openStream(sink: Sink, coding: string): void {
+    const isWanted = this.#status === 200
+    const collect = (piece: Buffer) => void this.#body.push(piece)
+    const stream = new BodyStream({
+      coding,
+      maxBytes: isWanted ? this.#request.maxBytes : Math.min(this.#request.maxBytes, REFUSAL_BYTES_MAX),
+      host: this.#request.url.host,
+      sink: isWanted ? sink : collect,
+      onRoom: () => {
+        this.#holdsBack = false
+        this.#controller?.resume()
+      },
+    })
+    this.#stream = stream
+    const delivered = () => {
+      if (this.#settle()) this.#answer(this.#body.bytes())
+    }
+    stream.done.then(delivered, (error: Error) => this.#giveUp(error))
   }
 
   #watchRate(): void {
     const { slowWindowMs, slowBytesMin } = this.#limits
     let seen = 0
     this.#slowCheck = setInterval(() => {
-      const arrived = this.#body.length - seen
-      seen = this.#body.length
-      if (arrived >= slowBytesMin) return
+      const { length } = this.#stream ?? this.#body
+      const arrived = length - seen
+      const wasHeldBack = this.#heldBack
+      seen = length
+      this.#heldBack = this.#holdsBack
+      if (arrived >= slowBytesMin || wasHeldBack) return
       this.#fail('too-slow', `${arrived} bytes of the response in ${slowWindowMs} ms`)
     }, slowWindowMs)
   }
@@ -162,15 +212,27 @@ class Receiver implements Dispatcher.DispatchHandler {
   }
 
   #fail(failure: HttpFailure['failure'], message: string): void {
-    const error = new HttpFailure(failure, `${this.#request.url.host}: ${message}`)
+    this.#giveUp(new HttpFailure(failure, `${this.#request.url.host}: ${message}`))
+  }
+
+  #giveUp(error: Error): void {
     this.#refuse(error)
     this.#controller?.abort(error)
   }
 
   #refuse(error: Error): void {
+    this.#end(error, () => {
+      if (error instanceof HttpFailure && speaksForItself(this.#status)) this.#answer(Buffer.alloc(0))
+      else this.#reject(error)
+    })
+  }
+
+  /** Settles early, when the sink is done with what it has. */
+  #end(reason: Error, settle: () => void): void {
     if (!this.#settle()) return
-    if (error instanceof HttpFailure && speaksForItself(this.#status)) this.#answer(Buffer.alloc(0))
-    else this.#reject(error)
+    this.#stream?.destroy(reason)
+    if (this.#stream === null) settle()
+    else this.#stream.done.then(settle, settle)
   }
 
   #answer(body: Buffer): void {

@@ -2,6 +2,7 @@ import type { Dispatcher } from 'undici'
 import { type AddressPolicy, urlRefusal } from './address.js'
 import { type ExchangeLimits, exchange, type HttpResponse } from './http-exchange.js'
 import { HttpFailure } from './http-failure.js'
+import { type Sink, STREAMED_CODINGS } from './http-stream.js'
 
 /** What to fetch, and what to do at a redirect. */
 export interface Fetching {
@@ -13,6 +14,8 @@ export interface Fetching {
   readonly timeoutMs: number
   readonly signal?: AbortSignal | undefined
   readonly headers?: Readonly<Record<string, string>>
+  /** Takes the body of a 200 piece by piece, in place of `body`. What it throws ends the exchange and is thrown. */
+  readonly sink?: Sink | undefined
   /** How many redirects to follow (one more is a `bad-response`), or to hand out the first. */
   readonly redirects: number | 'manual'
 }
@@ -44,7 +47,7 @@ const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
  * @throws HttpFailure; the signal's reason when it aborts
  */
 export async function follow(context: FollowContext, fetching: Fetching): Promise<Followed> {
-  const { redirects, maxBytes, signal } = fetching
+  const { redirects, maxBytes, signal, sink } = fetching
   const deadline = performance.now() + fetching.timeoutMs
   let headers = requestHeaders(fetching, context.userAgent)
   let url = parsed(fetching.url)
@@ -53,7 +56,7 @@ export async function follow(context: FollowContext, fetching: Fetching): Promis
     admit(url, context.policy)
     context.onRequest?.({ url: url.href, hop })
     const timeoutMs = Math.max(0, deadline - performance.now())
-    const request = { url, headers, maxBytes, timeoutMs, signal }
+    const request = { url, headers, maxBytes, timeoutMs, signal, sink }
     const response = await exchange(context.dispatcher, request, context.limits)
     const target = redirects === 'manual' ? null : redirectTarget(url, response)
     if (target === null) return { response, url, hops: hop }
@@ -61,7 +64,9 @@ export async function follow(context: FollowContext, fetching: Fetching): Promis
       throw new HttpFailure('bad-response', `${url.host}: it redirects to ${target.host}`)
     }
     // What a caller says to one host is not for another to read.
-    if (target.origin !== url.origin) headers = requestHeaders({ accept: headers.accept }, context.userAgent)
+    if (target.origin !== url.origin) {
+      headers = requestHeaders({ accept: headers.accept, sink }, context.userAgent)
+    }
     url = target
   }
 }
@@ -96,7 +101,11 @@ function redirectTarget(from: URL, { status, headers }: HttpResponse): URL | nul
 }
 
 function requestHeaders(
-  { accept, headers = {} }: { accept?: string | undefined; headers?: Readonly<Record<string, string>> },
+  {
+    accept,
+    headers = {},
+    sink,
+  }: Partial<Pick<Fetching, 'headers' | 'sink'>> & { accept?: string | undefined },
   userAgent: string,
 ): Record<string, string> {
   const own: Record<string, string> = {}
@@ -104,7 +113,7 @@ function requestHeaders(
     if (!OWN_HEADERS.has(name.toLowerCase())) own[name.toLowerCase()] = value
   }
   own.accept = accept ?? own.accept ?? '*/*'
-  own['accept-encoding'] = 'gzip'
+  own['accept-encoding'] = sink ? STREAMED_CODINGS : 'gzip'
   own['user-agent'] = userAgent
   return own
 }

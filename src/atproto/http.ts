@@ -8,8 +8,9 @@ import { HttpFailure } from './http-failure.js'
 import { createFetch } from './http-fetch.js'
 import { type Fetching, type FollowContext, follow } from './http-follow.js'
 import { type Listened, type Listening, listen } from './http-listen.js'
+import type { Sink } from './http-stream.js'
 
-export { HttpFailure, type HttpResponse }
+export { HttpFailure, type HttpResponse, type Sink }
 
 export interface HttpOptions {
   /** Says who we are and where to complain; sent with every request. */
@@ -31,7 +32,8 @@ export interface HttpRequest extends Omit<Fetching, 'redirects'> {
 
 export interface HttpClient {
   /**
-   * A GET. Any status is a response; only the absence or the refusal of one throws.
+   * A GET. Any status is a response; only the absence or the refusal of one throws. With a `sink` it settles when
+   * no call of that is under way any more.
    * @throws HttpFailure; the signal's reason when it aborts
    */
   get(request: HttpRequest): Promise<HttpResponse>

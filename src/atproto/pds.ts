@@ -1,7 +1,7 @@
 import { isValidNsid, isValidTid } from '@atproto/syntax'
 import { isCid } from './content.js'
 import { Failure, Unavailable } from './outcome.js'
-import type { XrpcAnswer } from './xrpc.js'
+import type { Refusal, XrpcAnswer } from './xrpc.js'
 
 /** Sends one query to the host being driven, in its turn. */
 export type Query = (
@@ -105,6 +105,14 @@ async function ask(
 ): Promise<object> {
   const answer = await query(nsid, params, maxBytes)
   if (answer.ok) return answer.body
+  return judge(query, nsid, did, answer)
+}
+
+/**
+ * What a refusal means for the repo that a host was asked about.
+ * @throws RepoNotFound, Unavailable, Failure
+ */
+export async function judge(query: Query, nsid: string, did: string, answer: Refusal): Promise<never> {
   throwIfUnavailable(answer.error)
   if (isNotFound(answer)) {
     await assertServed(query, did)
@@ -116,7 +124,7 @@ async function ask(
   throw refusal(short(nsid), answer)
 }
 
-function refusal(call: string, answer: XrpcAnswer & { ok: false }): Failure {
+function refusal(call: string, answer: Refusal): Failure {
   return new Failure(
     'bad-response',
     `${call}: the host answered ${answer.status} ${answer.error}: ${answer.message}`,
@@ -140,7 +148,8 @@ function throwIfUnavailable(word: string): void {
   }
 }
 
-function isNotFound(answer: XrpcAnswer & { ok: false }): boolean {
+/** Whether a host says that it does not know a repo. */
+export function isNotFound(answer: Refusal): boolean {
   return (
     answer.error === 'RepoNotFound' ||
     (answer.error === 'InvalidRequest' && /could not find (repo|user|root|account)/i.test(answer.message))

@@ -1,13 +1,21 @@
-import { HttpFailure, type HttpResponse } from '../atproto/http.js'
+import { HttpFailure, type HttpRequest, type HttpResponse } from '../atproto/http.js'
 import { Failure, RateLimited } from '../atproto/outcome.js'
 import type { Query } from '../atproto/pds.js'
-import { readAnswer } from '../atproto/xrpc.js'
+import type { CarQuery } from '../atproto/sync.js'
+import { readAnswer, readBytes } from '../atproto/xrpc.js'
 import { AnySignal } from '../signals.js'
 import type { FailureClass } from '../verdict.js'
 import type { EngineContext } from './context.js'
 import type { Gate, Passage } from './gate.js'
 
 const TIMEOUT_MS = 60_000
+
+/** For what is streamed: as large as a repo may be. A host that sends too little of it at a time is given up before. */
+const DOWNLOAD_TIMEOUT_MS = 15 * 60_000
+
+const JSON_TYPE = 'application/json'
+/** Errors are JSON also here. */
+const CAR_TYPE = 'application/vnd.ipld.car, application/json'
 
 /** A request that was refused is sent again after the pause, so often in a row. */
 const REFUSALS_MAX = 5
@@ -35,6 +43,13 @@ export interface Signals {
   readonly hold: AbortSignal
 }
 
+/** What is asked of a host. */
+interface Question {
+  readonly nsid: string
+  readonly params: Parameters<CarQuery>[1]
+  readonly request: Omit<HttpRequest, 'url' | 'timeoutMs' | 'signal'>
+}
+
 /**
  * The way to ask one host: each query waits for its turn at the gate, goes out, and comes back as an answer, or
  * as a thrown Failure or RateLimited. One that the host refuses for the time being waits in its place, unless
@@ -43,24 +58,46 @@ export interface Signals {
  */
 export function hostQuery(ctx: EngineContext, origin: string, gate: Gate, signals: Signals): Query {
   return async (nsid, params, maxBytes) => {
-    const url = new URL(`/xrpc/${nsid}`, origin)
-    for (const [name, value] of Object.entries(params)) {
-      if (value !== undefined) url.searchParams.set(name, String(value))
+    const question = { nsid, params, request: { accept: JSON_TYPE, maxBytes } }
+    const response = await ask(ctx, origin, gate, signals, question)
+    return readAnswer(response, ctx.now(), ctx.random())
+  }
+}
+
+/** As `hostQuery`, for what a host answers with bytes. What the sink throws is thrown, and tells nothing of the host. */
+export function hostCar(ctx: EngineContext, origin: string, gate: Gate, signals: Signals): CarQuery {
+  return async (nsid, params, maxBytes, sink) => {
+    const question = { nsid, params, request: { accept: CAR_TYPE, maxBytes, sink } }
+    const response = await ask(ctx, origin, gate, signals, question)
+    return readBytes(response, ctx.now(), ctx.random())
+  }
+}
+
+async function ask(
+  ctx: EngineContext,
+  origin: string,
+  gate: Gate,
+  signals: Signals,
+  { nsid, params, request }: Question,
+): Promise<HttpResponse> {
+  const url = new URL(`/xrpc/${nsid}`, origin)
+  for (const [name, value] of Object.entries(params)) {
+    const values = value === undefined ? [] : Array.isArray(value) ? value : [value]
+    for (const each of values) url.searchParams.append(name, String(each))
+  }
+  for (let refusals = 1; ; refusals += 1) {
+    const passage = await passing(gate, signals, nsid)
+    const response = await send(ctx, { ...request, url, signal: signals.stop }, passage)
+    const header = (name: string) => response.headers[name]
+    if (response.status === 429) {
+      const until = await passage.refused(header)
+      const isTooLong = until.getTime() - ctx.now() > gate.patienceMs
+      if (isTooLong || refusals === REFUSALS_MAX) throw new RateLimited(until)
+      continue
     }
-    for (let refusals = 1; ; refusals += 1) {
-      const passage = await passing(gate, signals, nsid)
-      const response = await send(ctx, url, maxBytes, signals.stop, passage)
-      const header = (name: string) => response.headers[name]
-      if (response.status === 429) {
-        const until = await passage.refused(header)
-        const isTooLong = until.getTime() - ctx.now() > gate.patienceMs
-        if (isTooLong || refusals === REFUSALS_MAX) throw new RateLimited(until)
-        continue
-      }
-      if (isWell(response.status)) await passage.answered(header)
-      else await failed(passage)
-      return readAnswer(response, ctx.now(), ctx.random())
-    }
+    if (isWell(response.status)) await passage.answered(header)
+    else await failed(passage)
+    return response
   }
 }
 
@@ -73,13 +110,11 @@ async function passing(gate: Gate, { stop, hold }: Signals, nsid: string): Promi
 /** One request, the outcome of which the gate is told where there is no answer. */
 async function send(
   ctx: EngineContext,
-  url: URL,
-  maxBytes: number,
-  signal: AbortSignal,
+  request: Omit<HttpRequest, 'timeoutMs'>,
   passage: Passage,
 ): Promise<HttpResponse> {
   try {
-    return await ctx.http.get({ url, accept: 'application/json', maxBytes, timeoutMs: TIMEOUT_MS, signal })
+    return await ctx.http.get({ ...request, timeoutMs: request.sink ? DOWNLOAD_TIMEOUT_MS : TIMEOUT_MS })
   } catch (error) {
     if (!(error instanceof HttpFailure)) {
       passage.dropped()
@@ -113,7 +148,8 @@ export async function probeHost(
 ): Promise<boolean> {
   const url = new URL(`/xrpc/${PROBE}`, origin)
   try {
-    const response = await send(ctx, url, PROBE_BYTES_MAX, signal, passage)
+    const request = { url, accept: JSON_TYPE, maxBytes: PROBE_BYTES_MAX, signal }
+    const response = await send(ctx, request, passage)
     const header = (name: string) => response.headers[name]
     if (response.status === 429) await passage.refused(header)
     else if (isWell(response.status)) await passage.answered(header)
