@@ -131,6 +131,15 @@ export class ConfigReader {
     return given.length > 0 ? [...new Set(origins)] : [...fallback]
   }
 
+  /** 32 bytes in hexadecimal. */
+  privateKey(name: string): string | null {
+    const text = this.text(name, '').toLowerCase()
+    if (text === '' || /^[0-9a-f]{64}$/.test(text)) return text || null
+    // The value is not repeated: most of it may be right.
+    this.#problems.push(`${name} is not a private key: 64 digits, as "openssl rand -hex 32" prints them`)
+    return null
+  }
+
   databaseUrl(name: string): string | null {
     const text = this.text(name, '')
     if (text === '') return null

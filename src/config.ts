@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { ConfigReader, type Environment } from './config-reader.js'
 
 export { ConfigError, type Environment } from './config-reader.js'
@@ -12,7 +13,12 @@ export interface Config {
     /** Proxies of our own in front, whose X-Forwarded-For is believed. */
     readonly trustedProxies: number
   }
-  readonly identity: { readonly did: string; readonly contact: string | null }
+  readonly identity: {
+    readonly did: string
+    readonly contact: string | null
+    /** The private key in hexadecimal; null: one in `dataDirectory`. Secret. */
+    readonly key: string | null
+  }
   readonly database: {
     /** Null: an embedded Postgres in `dataDirectory`. Secret: it may hold a password. */
     readonly url: string | null
@@ -41,6 +47,8 @@ export interface Config {
     readonly hosts: number
     /** Repos that may wait before discovery pauses. */
     readonly queuedRepos: number
+    /** Where whole repos are kept while they are read. */
+    readonly spoolDirectory: string
     /** Days for which the list of a finished job's repos is kept; 0 for ever. */
     readonly detailsRetentionDays: number
   }
@@ -72,6 +80,7 @@ export function readConfig(env: Environment): Config {
   const read = new ConfigReader(env)
   const port = read.integer('PORT', 3000, 1, 65_535)
   const allowPrivateNetwork = read.flag('ALLOW_PRIVATE_NETWORK', false)
+  const dataDirectory = read.text('DATA_DIR', '.aquifer')
   const publicUrl = read.origin('PUBLIC_URL', true) ?? `http://localhost:${port}`
   const config: Config = {
     server: {
@@ -83,10 +92,11 @@ export function readConfig(env: Environment): Config {
     identity: {
       did: read.did('SERVICE_DID') ?? read.didOf('PUBLIC_URL', publicUrl),
       contact: read.headerText('CONTACT') || null,
+      key: read.privateKey('SERVICE_KEY'),
     },
     database: {
       url: read.databaseUrl('DATABASE_URL'),
-      dataDirectory: read.text('DATA_DIR', '.aquifer'),
+      dataDirectory,
       connections: read.integer('DATABASE_CONNECTIONS', 10, 4, 100),
     },
     network: {
@@ -104,6 +114,7 @@ export function readConfig(env: Environment): Config {
     engine: {
       hosts: read.integer('ENGINE_HOSTS', 64, 1, 1_000),
       queuedRepos: read.integer('ENGINE_QUEUED_REPOS', 50_000, 100, 10_000_000),
+      spoolDirectory: read.text('SPOOL_DIR', join(dataDirectory, 'spool')),
       detailsRetentionDays: read.integer('DETAILS_RETENTION_DAYS', 28, 0, 36_500),
     },
     access: {
@@ -131,6 +142,7 @@ export function describeConfig(config: Config): Record<string, string> {
     TRUST_PROXY: String(config.server.trustedProxies),
     SERVICE_DID: config.identity.did,
     CONTACT: config.identity.contact ?? '',
+    SERVICE_KEY: config.identity.key ? '(set)' : '(in DATA_DIR)',
     DATABASE_URL: config.database.url ? withoutPassword(config.database.url) : '(embedded)',
     DATA_DIR: config.database.dataDirectory,
     DATABASE_CONNECTIONS: String(config.database.connections),
@@ -146,6 +158,7 @@ export function describeConfig(config: Config): Record<string, string> {
     PLC_RPM: String(config.network.directoryRpm),
     ENGINE_HOSTS: String(config.engine.hosts),
     ENGINE_QUEUED_REPOS: String(config.engine.queuedRepos),
+    SPOOL_DIR: config.engine.spoolDirectory,
     DETAILS_RETENTION_DAYS: String(config.engine.detailsRetentionDays),
     BACKFILL_ACCESS: config.access.mode,
     BACKFILL_ADMINS: config.access.admins.join(','),

@@ -9,7 +9,6 @@ export type ErrorCode =
   | 'InvalidHost'
   | 'ScopeTooBroad'
   | 'ClientTokenConflict'
-  | 'MethodNotOffered'
   | 'LevelNotOffered'
   | 'QuotaExceeded'
   | 'JobNotFound'

@@ -24,6 +24,7 @@ export type EventName =
   | `job.${JobStatus}`
   | 'job.retried'
   | 'job.details-deleted'
+  | 'job.manifest-made'
   | 'engine.started'
   | 'engine.stopped'
   | 'engine.halted'
@@ -44,6 +45,7 @@ export type EventName =
   | 'host.claim-lost'
   | 'repo.completed'
   | 'repo.deferred'
+  | 'repo.fallback'
   | 'repo.failed'
   | 'repo.moved'
   | 'repo.unavailable'
@@ -74,6 +76,7 @@ const LEVELS: Partial<Record<EventName, 'debug' | 'warn' | 'error' | 'fatal'>> =
   'host.claim-lost': 'warn',
   'repo.completed': 'debug',
   'repo.deferred': 'debug',
+  'repo.fallback': 'debug',
   'repo.failed': 'debug',
   'repo.moved': 'debug',
   'repo.unavailable': 'debug',

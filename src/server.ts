@@ -27,7 +27,10 @@ const IDLE_CHECK_MS = 50
 /** How long the database may take to answer a health check. */
 const HEALTH_MS = 2_000
 
-type Parts = Pick<Service, 'config' | 'store' | 'notices' | 'identities' | 'engine' | 'tell' | 'now'>
+type Parts = Pick<
+  Service,
+  'config' | 'serviceKey' | 'store' | 'notices' | 'identities' | 'engine' | 'tell' | 'now'
+>
 
 export interface Listening extends AsyncDisposable {
   readonly server: HttpServer
@@ -52,6 +55,7 @@ export async function startServer(parts: Parts, pingEveryMs?: number): Promise<L
   tell('service.listening', {
     url: config.server.publicUrl,
     did: config.identity.did,
+    key: parts.serviceKey.did,
     address: server.address(),
   })
   return { server, [Symbol.asyncDispose]: () => drain(server, sockets) }
@@ -168,12 +172,13 @@ async function answers(query: Promise<unknown>): Promise<boolean> {
   return Promise.race([query.then(() => true).catch(() => false), late])
 }
 
-function didDocument({ config }: Parts): RequestHandler {
+function didDocument({ config, serviceKey }: Parts): RequestHandler {
   const { did } = config.identity
   return (_req, res) => {
     // A did:plc has its document in the directory; ours would only contradict it.
     if (!did.startsWith('did:web:'))
       return void res.status(404).json({ error: 'NotFound', message: `the DID is ${did}` })
-    res.json(serviceDidDocument({ did, endpoint: config.server.publicUrl }))
+    const signingKey = serviceKey.did
+    res.json(serviceDidDocument({ did, endpoint: config.server.publicUrl, signingKey }))
   }
 }

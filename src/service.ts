@@ -10,6 +10,7 @@ import { Engine, type EngineOptions } from './engine/engine.js'
 import type { Gate } from './engine/gate.js'
 import { createTell, type Logger, type Tell } from './events.js'
 import { startServer } from './server.js'
+import { openServiceKey, type ServiceKey } from './service-key.js'
 import type { Store } from './store/database.js'
 import { PostgresDidCache } from './store/did-cache.js'
 import { JobNotices } from './store/notices.js'
@@ -48,6 +49,7 @@ export interface ServiceOptions {
 /** The parts that are there whether a process answers requests, does the work, or both. */
 export interface Service extends AsyncDisposable {
   readonly config: Config
+  readonly serviceKey: ServiceKey
   readonly store: Store
   readonly notices: JobNotices
   readonly http: HttpClient
@@ -79,6 +81,7 @@ async function open(
   const { now = Date.now, random = Math.random } = overrides
   const tell = createTell(logger)
   const store = opened.use(await openConfiguredStore(config, tell))
+  const serviceKey = await openServiceKey(config)
   const notices = opened.use(new JobNotices(store.pool))
   const http = createHttpClient(
     {
@@ -100,6 +103,7 @@ async function open(
     ? opened.use(
         await Engine.start({
           config,
+          serviceKey,
           store,
           notices,
           http,
@@ -112,7 +116,7 @@ async function open(
         }),
       )
     : null
-  const parts = { config, store, notices, http, identities, engine, tell, now }
+  const parts = { config, serviceKey, store, notices, http, identities, engine, tell, now }
   const listening = api ? opened.use(await startServer(parts, overrides.pingEveryMs)) : null
   return { ...parts, server: listening?.server ?? null, [Symbol.asyncDispose]: () => opened.close() }
 }

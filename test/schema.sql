@@ -127,6 +127,8 @@ create table host (
   unanswered_since timestamp with time zone,
   given_up boolean default false not null,
   budget jsonb,
+  unsupported text[] default '{}'::text[] not null,
+  unsupported_at timestamp with time zone,
   constraint host_pkey PRIMARY KEY (id),
   constraint host_origin_key UNIQUE (origin)
 ) with (fillfactor=70);
@@ -170,6 +172,7 @@ create table job (
   details job_details default 'kept'::job_details not null,
   repo_limit bigint,
   retrying failure_class[],
+  manifest_of timestamp with time zone,
   constraint job_pkey PRIMARY KEY (key),
   constraint job_id_key UNIQUE (id),
   constraint job_scope_fkey FOREIGN KEY (scope) REFERENCES scope(id)
@@ -179,6 +182,7 @@ CREATE INDEX job_caller_unfinished ON public.job USING btree (caller) WHERE (sta
 CREATE UNIQUE INDEX job_client_token ON public.job USING btree (caller, client_token) WHERE (client_token IS NOT NULL);
 CREATE INDEX job_details_deleting ON public.job USING btree (key) WHERE (details = 'deleting'::job_details);
 CREATE INDEX job_ended ON public.job USING btree (completed_at) WHERE ((completed_at IS NOT NULL) AND (details = 'kept'::job_details));
+CREATE INDEX job_manifest_due ON public.job USING btree (key) WHERE ((completed_at IS NOT NULL) AND (details = 'kept'::job_details) AND (manifest_of IS DISTINCT FROM completed_at));
 CREATE INDEX job_retrying ON public.job USING btree (key) WHERE (retrying IS NOT NULL);
 CREATE INDEX job_unfinished ON public.job USING btree (key) WHERE (status = ANY (ARRAY['running'::job_status, 'pausing'::job_status, 'paused'::job_status, 'cancelling'::job_status]));
 
@@ -249,6 +253,29 @@ create table listing (
 );
 CREATE INDEX listing_host ON public.listing USING btree (host) WHERE ((host IS NOT NULL) AND (NOT done) AND (failure IS NULL));
 
+create table manifest (
+  job integer not null,
+  completed_at timestamp with time zone not null,
+  hash text not null,
+  head text not null,
+  receipts bigint not null,
+  parts integer not null,
+  built_at timestamp with time zone not null,
+  constraint manifest_pkey PRIMARY KEY (job),
+  constraint manifest_job_fkey FOREIGN KEY (job) REFERENCES job(key) ON DELETE CASCADE
+);
+
+create table manifest_part (
+  job integer not null,
+  completed_at timestamp with time zone not null,
+  part integer not null,
+  last_did text collate "C" not null,
+  tally jsonb not null,
+  lines bytea not null,
+  constraint manifest_part_pkey PRIMARY KEY (job, completed_at, part),
+  constraint manifest_part_job_fkey FOREIGN KEY (job) REFERENCES job(key) ON DELETE CASCADE
+);
+
 create table reading_page (
   job integer not null,
   repo bigint not null,
@@ -270,6 +297,9 @@ create table receipt (
   data_cid text collate "C",
   counts jsonb not null,
   completed_at timestamp with time zone not null,
+  unreadable integer default 0 not null,
+  unreadable_first jsonb,
+  read_from timestamp with time zone,
   constraint receipt_pkey PRIMARY KEY (repo, scope),
   constraint receipt_scope_fkey FOREIGN KEY (scope) REFERENCES scope(id)
 );
@@ -292,11 +322,36 @@ create table repo (
   constraint repo_did_key UNIQUE (did)
 );
 
+create table repo_rev (
+  repo bigint not null,
+  host integer not null,
+  rev text collate "C" not null,
+  first_seen_at timestamp with time zone not null,
+  seen_at timestamp with time zone not null,
+  constraint repo_rev_pkey PRIMARY KEY (repo)
+) with (fillfactor=70);
+
 create unlogged table request_count (
   did text collate "C" not null,
   minute bigint not null,
   count integer not null,
   constraint request_count_pkey PRIMARY KEY (did)
+) with (fillfactor=50);
+
+create table rev_listing (
+  host integer not null,
+  jobs integer[] not null,
+  began_at timestamp with time zone not null,
+  cursor text,
+  pages integer default 0 not null,
+  mark text,
+  listed bigint default 0 not null,
+  wanted bigint default 0 not null,
+  done boolean default false not null,
+  attempts smallint default 0 not null,
+  retry_at timestamp with time zone,
+  constraint rev_listing_pkey PRIMARY KEY (host),
+  constraint rev_listing_host_fkey FOREIGN KEY (host) REFERENCES host(id) ON DELETE CASCADE
 ) with (fillfactor=50);
 
 create table scope (

@@ -16,6 +16,7 @@ import * as NetworkExampleBackfillDeleteAllJobDetails from './types/network/exam
 import * as NetworkExampleBackfillDeleteCaller from './types/network/example/backfill/deleteCaller.js'
 import * as NetworkExampleBackfillDeleteJobDetails from './types/network/example/backfill/deleteJobDetails.js'
 import * as NetworkExampleBackfillDescribeService from './types/network/example/backfill/describeService.js'
+import * as NetworkExampleBackfillExportRecords from './types/network/example/backfill/exportRecords.js'
 import * as NetworkExampleBackfillGetJobStatus from './types/network/example/backfill/getJobStatus.js'
 import * as NetworkExampleBackfillGetPdsSummary from './types/network/example/backfill/getPdsSummary.js'
 import * as NetworkExampleBackfillListCallers from './types/network/example/backfill/listCallers.js'
@@ -27,6 +28,7 @@ import * as NetworkExampleBackfillPutCaller from './types/network/example/backfi
 import * as NetworkExampleBackfillResumeJob from './types/network/example/backfill/resumeJob.js'
 import * as NetworkExampleBackfillRetryJob from './types/network/example/backfill/retryJob.js'
 import * as NetworkExampleBackfillSubscribeJob from './types/network/example/backfill/subscribeJob.js'
+import * as NetworkExampleBackfillSubscribeRecords from './types/network/example/backfill/subscribeRecords.js'
 
 export * as NetworkExampleBackfillCancelJob from './types/network/example/backfill/cancelJob.js'
 export * as NetworkExampleBackfillCreateJob from './types/network/example/backfill/createJob.js'
@@ -35,6 +37,7 @@ export * as NetworkExampleBackfillDeleteAllJobDetails from './types/network/exam
 export * as NetworkExampleBackfillDeleteCaller from './types/network/example/backfill/deleteCaller.js'
 export * as NetworkExampleBackfillDeleteJobDetails from './types/network/example/backfill/deleteJobDetails.js'
 export * as NetworkExampleBackfillDescribeService from './types/network/example/backfill/describeService.js'
+export * as NetworkExampleBackfillExportRecords from './types/network/example/backfill/exportRecords.js'
 export * as NetworkExampleBackfillGetJobStatus from './types/network/example/backfill/getJobStatus.js'
 export * as NetworkExampleBackfillGetPdsSummary from './types/network/example/backfill/getPdsSummary.js'
 export * as NetworkExampleBackfillListCallers from './types/network/example/backfill/listCallers.js'
@@ -46,6 +49,7 @@ export * as NetworkExampleBackfillPutCaller from './types/network/example/backfi
 export * as NetworkExampleBackfillResumeJob from './types/network/example/backfill/resumeJob.js'
 export * as NetworkExampleBackfillRetryJob from './types/network/example/backfill/retryJob.js'
 export * as NetworkExampleBackfillSubscribeJob from './types/network/example/backfill/subscribeJob.js'
+export * as NetworkExampleBackfillSubscribeRecords from './types/network/example/backfill/subscribeRecords.js'
 
 export class AtpBaseClient extends XrpcClient {
   network: NetworkNS
@@ -158,6 +162,17 @@ export class NetworkExampleBackfillNS {
       undefined,
       opts,
     )
+  }
+
+  exportRecords(
+    params?: NetworkExampleBackfillExportRecords.QueryParams,
+    opts?: NetworkExampleBackfillExportRecords.CallOptions,
+  ): Promise<NetworkExampleBackfillExportRecords.Response> {
+    return this._client
+      .call('network.example.backfill.exportRecords', params, undefined, opts)
+      .catch((e) => {
+        throw NetworkExampleBackfillExportRecords.toKnownErr(e)
+      })
   }
 
   getJobStatus(

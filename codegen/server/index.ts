@@ -16,6 +16,7 @@ import * as NetworkExampleBackfillDeleteAllJobDetails from './types/network/exam
 import * as NetworkExampleBackfillDeleteCaller from './types/network/example/backfill/deleteCaller.js'
 import * as NetworkExampleBackfillDeleteJobDetails from './types/network/example/backfill/deleteJobDetails.js'
 import * as NetworkExampleBackfillDescribeService from './types/network/example/backfill/describeService.js'
+import * as NetworkExampleBackfillExportRecords from './types/network/example/backfill/exportRecords.js'
 import * as NetworkExampleBackfillGetJobStatus from './types/network/example/backfill/getJobStatus.js'
 import * as NetworkExampleBackfillGetPdsSummary from './types/network/example/backfill/getPdsSummary.js'
 import * as NetworkExampleBackfillListCallers from './types/network/example/backfill/listCallers.js'
@@ -27,6 +28,7 @@ import * as NetworkExampleBackfillPutCaller from './types/network/example/backfi
 import * as NetworkExampleBackfillResumeJob from './types/network/example/backfill/resumeJob.js'
 import * as NetworkExampleBackfillRetryJob from './types/network/example/backfill/retryJob.js'
 import * as NetworkExampleBackfillSubscribeJob from './types/network/example/backfill/subscribeJob.js'
+import * as NetworkExampleBackfillSubscribeRecords from './types/network/example/backfill/subscribeRecords.js'
 
 export function createServer(options?: XrpcOptions): Server {
   return new Server(options)
@@ -138,6 +140,18 @@ export class NetworkExampleBackfillNS {
     >,
   ) {
     const nsid = 'network.example.backfill.describeService' // @ts-ignore
+    return this._server.xrpc.method(nsid, cfg)
+  }
+
+  exportRecords<A extends Auth = void>(
+    cfg: MethodConfigOrHandler<
+      A,
+      NetworkExampleBackfillExportRecords.QueryParams,
+      NetworkExampleBackfillExportRecords.HandlerInput,
+      NetworkExampleBackfillExportRecords.HandlerOutput
+    >,
+  ) {
+    const nsid = 'network.example.backfill.exportRecords' // @ts-ignore
     return this._server.xrpc.method(nsid, cfg)
   }
 
@@ -269,6 +283,17 @@ export class NetworkExampleBackfillNS {
     >,
   ) {
     const nsid = 'network.example.backfill.subscribeJob' // @ts-ignore
+    return this._server.xrpc.streamMethod(nsid, cfg)
+  }
+
+  subscribeRecords<A extends Auth = void>(
+    cfg: StreamConfigOrHandler<
+      A,
+      NetworkExampleBackfillSubscribeRecords.QueryParams,
+      NetworkExampleBackfillSubscribeRecords.HandlerOutput
+    >,
+  ) {
+    const nsid = 'network.example.backfill.subscribeRecords' // @ts-ignore
     return this._server.xrpc.streamMethod(nsid, cfg)
   }
 }

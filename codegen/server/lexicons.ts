@@ -168,13 +168,9 @@ export const schemaDict = {
               'The caller has used this client token before, with another input.',
           },
           {
-            name: 'MethodNotOffered',
-            description: 'The service does not offer this method.',
-          },
-          {
             name: 'LevelNotOffered',
             description:
-              'The service does not offer this level, or not by the requested method.',
+              'The level is not to be had by the requested method: list-records proves no signature.',
           },
           {
             name: 'QuotaExceeded',
@@ -359,6 +355,35 @@ export const schemaDict = {
             format: 'datetime',
             description:
               'When the job ended, whether it was completed, failed or was cancelled.',
+          },
+          manifest: {
+            type: 'ref',
+            ref: 'lex:network.example.backfill.defs#manifestView',
+            description:
+              'What the service has signed of every repo of the job. Absent until it is made, which begins when the job has ended and takes some time if there are many repos; a job that is tried again gets a new one when it has ended anew.',
+          },
+        },
+      },
+      manifestView: {
+        type: 'object',
+        description:
+          "The manifest of a job that has ended: JSON lines with the receipt of each completed repo and the outcome of every other, in the order of their DIDs, and a last line that sums them up and is signed with the service's key. The receipts are those that the repos had when it was made. The document is kept with the job's details, this much of it for as long as the job.",
+        required: ['hash', 'receipts', 'createdAt'],
+        properties: {
+          hash: {
+            type: 'string',
+            minLength: 64,
+            maxLength: 64,
+            description: 'SHA-256 of the whole document, in hexadecimal.',
+          },
+          receipts: {
+            type: 'integer',
+            minimum: 0,
+            description: 'How many repos have a receipt in it.',
+          },
+          createdAt: {
+            type: 'string',
+            format: 'datetime',
           },
         },
       },
@@ -1184,6 +1209,136 @@ export const schemaDict = {
           name: {
             type: 'ref',
             ref: 'lex:network.example.backfill.defs#level',
+          },
+        },
+      },
+    },
+  },
+  NetworkExampleBackfillExportRecords: {
+    lexicon: 1,
+    id: 'network.example.backfill.exportRecords',
+    defs: {
+      main: {
+        type: 'query',
+        description:
+          "Streams what a job has fetched so far as JSON lines: repo by repo in the order in which they were completed, within a repo by collection and record key. A record's line is {\"uri\",\"cid\",\"value\"}, as in '#recordView' of defs; every other line has a '$type', which is one of the definitions here. The last line is '#trailer': a stream without one is broken off. Compressed by gzip or zstd where Accept-Encoding asks for it. Requires service auth and the permission 'read'.",
+        parameters: {
+          type: 'params',
+          required: ['job'],
+          properties: {
+            job: {
+              type: 'string',
+              format: 'tid',
+              description: "The job's id.",
+            },
+            collection: {
+              type: 'string',
+              format: 'nsid',
+              description: 'Only records of this collection.',
+            },
+            repo: {
+              type: 'string',
+              format: 'at-identifier',
+              description: 'Only records of this account.',
+            },
+            cursor: {
+              type: 'integer',
+              minimum: 0,
+              description:
+                'Only repos that were completed after this: the cursor of a line of an earlier stream, or a seq of subscribeRecords.',
+            },
+            manifest: {
+              type: 'boolean',
+              default: false,
+              description:
+                'Whether to give the manifest of the job as well, once it has ended.',
+            },
+          },
+        },
+        output: {
+          encoding: 'application/jsonl',
+        },
+        errors: [
+          {
+            name: 'JobNotFound',
+            description:
+              "There is no such job, or it is not the caller's to see; the two are not told apart.",
+          },
+          {
+            name: 'DetailsDeleted',
+            description:
+              "The job's list of repos has been deleted, so it no longer says which records are its own.",
+          },
+          {
+            name: 'FutureCursor',
+            description: 'The cursor is ahead of the job.',
+          },
+          {
+            name: 'NotPermitted',
+            description: "The caller lacks the permission 'read'.",
+          },
+          {
+            name: 'DirectoryUnavailable',
+            description:
+              'The handle in repo cannot be looked up now; the same request may succeed later.',
+          },
+        ],
+      },
+      repoComplete: {
+        type: 'object',
+        description: "A repo's whole record set is in the lines before.",
+        required: ['cursor', 'receipt'],
+        properties: {
+          cursor: {
+            type: 'integer',
+            minimum: 0,
+            description: 'What cursor takes to go on after this repo.',
+          },
+          receipt: {
+            type: 'ref',
+            ref: 'lex:network.example.backfill.defs#receiptView',
+            description:
+              'The verdict on the repo as it is now; another job may have renewed it.',
+          },
+        },
+      },
+      repoRestarted: {
+        type: 'object',
+        description:
+          'A repo was renewed while it was read: its records in the lines before do not count, and all of them follow again.',
+        required: ['did'],
+        properties: {
+          did: {
+            type: 'string',
+            format: 'did',
+          },
+        },
+      },
+      trailer: {
+        type: 'object',
+        description: 'The last line of a whole stream.',
+        required: ['records', 'sha256', 'cursor', 'jobEnded'],
+        properties: {
+          records: {
+            type: 'integer',
+            minimum: 0,
+            description: 'How many lines are records.',
+          },
+          sha256: {
+            type: 'string',
+            maxLength: 64,
+            description:
+              'Over all bytes before this line, uncompressed; hexadecimal.',
+          },
+          cursor: {
+            type: 'integer',
+            minimum: 0,
+            description: 'What cursor takes for what is completed later.',
+          },
+          jobEnded: {
+            type: 'boolean',
+            description:
+              'Whether the job had ended when the stream began, so that nothing more comes.',
           },
         },
       },
@@ -2251,6 +2406,236 @@ export const schemaDict = {
       },
     },
   },
+  NetworkExampleBackfillSubscribeRecords: {
+    lexicon: 1,
+    id: 'network.example.backfill.subscribeRecords',
+    defs: {
+      main: {
+        type: 'subscription',
+        description:
+          "Hands over what a job fetches, repo by repo in the order in which they end, while it runs and afterwards; ends by itself when the job has ended. A repo's records come in parts, never mixed with another repo's, and count once '#repoComplete' has closed it; '#repoUnavailable' and '#repoFailed' close a repo without records. Part 0 of a repo that had begun already, or another repo before this one is closed, takes back what came of it. Requires service auth and the permission 'read'; a refusal comes as an error frame.",
+        parameters: {
+          type: 'params',
+          required: ['job'],
+          properties: {
+            job: {
+              type: 'string',
+              format: 'tid',
+              description: "The job's id.",
+            },
+            collection: {
+              type: 'string',
+              format: 'nsid',
+              description: 'Only records of this collection.',
+            },
+            repo: {
+              type: 'string',
+              format: 'at-identifier',
+              description: 'Only this account.',
+            },
+            cursor: {
+              type: 'integer',
+              minimum: 0,
+              description:
+                'The seq of the last repo that was closed; 0 or absent for all from the beginning.',
+            },
+          },
+        },
+        message: {
+          schema: {
+            type: 'union',
+            refs: [
+              'lex:network.example.backfill.subscribeRecords#records',
+              'lex:network.example.backfill.subscribeRecords#repoComplete',
+              'lex:network.example.backfill.subscribeRecords#repoUnavailable',
+              'lex:network.example.backfill.subscribeRecords#repoFailed',
+              'lex:network.example.backfill.subscribeRecords#jobCompleted',
+              'lex:network.example.backfill.subscribeRecords#info',
+            ],
+          },
+        },
+        errors: [
+          {
+            name: 'JobNotFound',
+            description:
+              "There is no such job, or it is not the caller's to see; the two are not told apart.",
+          },
+          {
+            name: 'DetailsDeleted',
+            description:
+              "The job's list of repos has been deleted, so it no longer says which records are its own.",
+          },
+          {
+            name: 'FutureCursor',
+            description: 'The cursor is ahead of the job.',
+          },
+          {
+            name: 'ConsumerTooSlow',
+            description:
+              'A message was not taken in time. Come back with the seq of the last repo that was closed.',
+          },
+          {
+            name: 'NotPermitted',
+            description: "The caller lacks the permission 'read'.",
+          },
+          {
+            name: 'DirectoryUnavailable',
+            description:
+              'The handle in repo cannot be looked up now; the same request may succeed later.',
+          },
+        ],
+      },
+      records: {
+        type: 'object',
+        description: "Some of a repo's records, by collection and record key.",
+        required: ['seq', 'part', 'did', 'level', 'records'],
+        properties: {
+          seq: {
+            type: 'integer',
+            minimum: 0,
+            description:
+              "The repo's number in the job; all messages of one repo have the same. What cursor takes, once the repo is closed.",
+          },
+          part: {
+            type: 'integer',
+            minimum: 0,
+            description:
+              "0 for the first of the repo's records, then one more each time.",
+          },
+          did: {
+            type: 'string',
+            format: 'did',
+          },
+          rev: {
+            type: 'string',
+            format: 'tid',
+            description:
+              'The revision of the repo that this is the record set of. Absent if the method gives none.',
+          },
+          level: {
+            type: 'ref',
+            ref: 'lex:network.example.backfill.defs#level',
+          },
+          records: {
+            type: 'array',
+            maxLength: 500,
+            description:
+              "A mebibyte at most, unless it is a single record. 'value' is absent, too, where it has no form in DAG-CBOR.",
+            items: {
+              type: 'ref',
+              ref: 'lex:network.example.backfill.defs#recordView',
+            },
+          },
+        },
+      },
+      repoComplete: {
+        type: 'object',
+        description:
+          'A repo is closed: its whole record set has been handed over.',
+        required: ['seq', 'receipt'],
+        properties: {
+          seq: {
+            type: 'integer',
+            minimum: 0,
+            description:
+              "The repo's number in the job; all messages of one repo have the same. What cursor takes, once the repo is closed.",
+          },
+          receipt: {
+            type: 'ref',
+            ref: 'lex:network.example.backfill.defs#receiptView',
+            description:
+              'The verdict on the repo as it is now; another job may have renewed it.',
+          },
+        },
+      },
+      repoUnavailable: {
+        type: 'object',
+        description:
+          "A repo is closed: its account's records are not to be had.",
+        required: ['seq', 'did', 'reason'],
+        properties: {
+          seq: {
+            type: 'integer',
+            minimum: 0,
+            description:
+              "The repo's number in the job; all messages of one repo have the same. What cursor takes, once the repo is closed.",
+          },
+          did: {
+            type: 'string',
+            format: 'did',
+          },
+          reason: {
+            type: 'ref',
+            ref: 'lex:network.example.backfill.defs#unavailableReason',
+          },
+        },
+      },
+      repoFailed: {
+        type: 'object',
+        description: 'A repo is closed: it has been given up.',
+        required: ['seq', 'did', 'class', 'message', 'retryable'],
+        properties: {
+          seq: {
+            type: 'integer',
+            minimum: 0,
+            description:
+              "The repo's number in the job; all messages of one repo have the same. What cursor takes, once the repo is closed.",
+          },
+          did: {
+            type: 'string',
+            format: 'did',
+          },
+          class: {
+            type: 'ref',
+            ref: 'lex:network.example.backfill.defs#failureClass',
+          },
+          message: {
+            type: 'string',
+            maxLength: 2000,
+            description: 'For people to read.',
+          },
+          retryable: {
+            type: 'boolean',
+            description: 'Whether trying again may help.',
+          },
+        },
+      },
+      jobCompleted: {
+        type: 'object',
+        description:
+          'The job has ended, in the way that status says, and all of it has been handed over. The last message.',
+        required: ['status'],
+        properties: {
+          status: {
+            type: 'ref',
+            ref: 'lex:network.example.backfill.defs#jobStatus',
+          },
+          error: {
+            type: 'string',
+            maxLength: 4000,
+            description: 'Why the job failed, for people to read.',
+          },
+        },
+      },
+      info: {
+        type: 'object',
+        description: 'Something about the stream itself.',
+        required: ['name'],
+        properties: {
+          name: {
+            type: 'string',
+            maxLength: 64,
+            description:
+              "'OutdatedCursor': repos that were closed after the cursor may be missing.",
+          },
+          message: {
+            type: 'string',
+            maxLength: 2000,
+          },
+        },
+      },
+    },
+  },
 } as const satisfies Record<string, LexiconDoc>
 export const schemas = Object.values(schemaDict) satisfies LexiconDoc[]
 export const lexicons: Lexicons = new Lexicons(schemas)
@@ -2294,6 +2679,7 @@ export const ids = {
     'network.example.backfill.deleteJobDetails',
   NetworkExampleBackfillDescribeService:
     'network.example.backfill.describeService',
+  NetworkExampleBackfillExportRecords: 'network.example.backfill.exportRecords',
   NetworkExampleBackfillGetJobStatus: 'network.example.backfill.getJobStatus',
   NetworkExampleBackfillGetPdsSummary: 'network.example.backfill.getPdsSummary',
   NetworkExampleBackfillListCallers: 'network.example.backfill.listCallers',
@@ -2305,4 +2691,6 @@ export const ids = {
   NetworkExampleBackfillResumeJob: 'network.example.backfill.resumeJob',
   NetworkExampleBackfillRetryJob: 'network.example.backfill.retryJob',
   NetworkExampleBackfillSubscribeJob: 'network.example.backfill.subscribeJob',
+  NetworkExampleBackfillSubscribeRecords:
+    'network.example.backfill.subscribeRecords',
 } as const

@@ -1,5 +1,6 @@
 import { ids } from '../../codegen/server/lexicons.js'
-import { COLLECTIONS_MAX, OFFERED_LEVELS, OFFERED_METHODS, REPOS_MAX } from '../jobs/input.js'
+import { COLLECTIONS_MAX, REPOS_MAX } from '../jobs/input.js'
+import { LEVELS, REQUESTABLE_METHODS } from '../verdict.js'
 import { VERSION } from '../version.js'
 import { quotasView } from './caller-view.js'
 import type { ApiContext } from './context.js'
@@ -26,8 +27,8 @@ export function describeService(methods: Methods, ctx: ApiContext): void {
         endpoints: Object.values(ids)
           .filter((nsid) => !nsid.endsWith('.defs'))
           .map((nsid) => ({ nsid })),
-        methods: OFFERED_METHODS.map((name) => ({ name })),
-        levels: OFFERED_LEVELS.map((name) => ({ name })),
+        methods: REQUESTABLE_METHODS.map((name) => ({ name })),
+        levels: LEVELS.map((name) => ({ name })),
       },
     }),
   })

@@ -6,6 +6,7 @@ import { deleteAllJobDetails } from './deleteAllJobDetails.js'
 import { deleteCaller } from './deleteCaller.js'
 import { deleteJobDetails } from './deleteJobDetails.js'
 import { describeService } from './describeService.js'
+import { exportRecords } from './exportRecords.js'
 import { getJobStatus } from './getJobStatus.js'
 import { getPdsSummary } from './getPdsSummary.js'
 import { listCallers } from './listCallers.js'
@@ -17,6 +18,7 @@ import { putCaller } from './putCaller.js'
 import { resumeJob } from './resumeJob.js'
 import { retryJob } from './retryJob.js'
 import { subscribeJob } from './subscribeJob.js'
+import { subscribeRecords } from './subscribeRecords.js'
 
 /** The methods of our lexicons, as the generated server offers them. */
 export type Methods = Server['network']['example']['backfill']
@@ -34,6 +36,7 @@ export function registerMethods(server: Server, ctx: ApiContext): void {
   createJob(methods, ctx)
   deleteCaller(methods, ctx)
   describeService(methods, ctx)
+  exportRecords(methods, ctx)
   getJobStatus(methods, ctx)
   listCallers(methods, ctx)
   listJobRepos(methods, ctx)
@@ -41,4 +44,5 @@ export function registerMethods(server: Server, ctx: ApiContext): void {
   listRecords(methods, ctx)
   putCaller(methods, ctx)
   subscribeJob(methods, ctx)
+  subscribeRecords(methods, ctx)
 }

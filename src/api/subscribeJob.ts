@@ -11,7 +11,7 @@ import type { Methods } from './index.js'
 import { jobMessage } from './messages.js'
 
 /** How often it is looked whether who follows a job still may, ms. */
-const RIGHTS_EVERY_MS = 5_000
+export const RIGHTS_EVERY_MS = 5_000
 
 export function subscribeJob(methods: Methods, ctx: ApiContext): void {
   const feeds = new JobFeeds(ctx.notices, {
@@ -44,14 +44,14 @@ export function subscribeJob(methods: Methods, ctx: ApiContext): void {
 }
 
 /** The server takes whatever is no number for 0, and would tell everything again. */
-function checkCursor(url = ''): void {
+export function checkCursor(url = ''): void {
   const cursor = new URL(url, 'http://localhost').searchParams.get('cursor')
   if (cursor !== null && !/^\d{1,15}$/.test(cursor))
     throw new InvalidRequestError('cursor is not a number that this method gave out')
 }
 
 /** Rights may be taken away while a stream is open. */
-async function assertStillMay(
+export async function assertStillMay(
   standings: Standings,
   did: string,
   job: { readonly id: string; readonly caller: string },
@@ -63,7 +63,7 @@ async function assertStillMay(
 }
 
 /** The server's error parser is not asked for what ends a stream. */
-function refuse(ctx: Pick<ApiContext, 'tell'>, error: unknown): never {
+export function refuse(ctx: Pick<ApiContext, 'tell'>, error: unknown): never {
   if (error instanceof FeedError) throw new XRPCError(400, error.message, error.code)
   const parsed = toXrpcError(error)
   if (parsed.statusCode >= 500) ctx.tell('request.failed', { err: parsed.cause ?? error })

@@ -1,9 +1,11 @@
 import type {
   FailureView,
   JobView,
+  ManifestView,
   ReceiptView,
   RepoView,
 } from '../../codegen/server/types/network/example/backfill/defs.js'
+import { recordUri } from '../jobs/record-json.js'
 import type { JobRow } from '../store/jobs.js'
 import type { RepoRow } from '../store/repos.js'
 import { type FailureClass, isRetryable } from '../verdict.js'
@@ -39,7 +41,15 @@ export function jobView(job: JobRow): JobView {
     createdAt: job.created_at.toISOString(),
     ...present('startedAt', job.started_at?.toISOString()),
     ...present('completedAt', job.completed_at?.toISOString()),
+    ...present('manifest', manifestView(job)),
   }
+}
+
+function manifestView(job: JobRow): ManifestView | null {
+  // A left join, as with receipts.
+  const { manifest_hash: hash, manifest_receipts: receipts, manifest_built_at: builtAt } = job
+  if (!hash || receipts === null || !builtAt) return null
+  return { hash, receipts, createdAt: builtAt.toISOString() }
 }
 
 export function repoView(repo: RepoRow): RepoView {
@@ -61,7 +71,22 @@ function failureView(failure: FailureClass, message: string | null): FailureView
   return { class: failure, message: message ?? '', retryable: isRetryable(failure) }
 }
 
-function receiptView(repo: RepoRow): ReceiptView | null {
+type ReceiptFields = Pick<
+  RepoRow,
+  | 'did'
+  | 'rev'
+  | 'data_cid'
+  | 'counts'
+  | 'receipt_records'
+  | 'method'
+  | 'level'
+  | 'receipt_origin'
+  | 'completed_at'
+  | 'unreadable'
+  | 'unreadable_first'
+>
+
+export function receiptView(repo: ReceiptFields): ReceiptView | null {
   // A left join: all of the receipt is there, or nothing of it.
   if (repo.completed_at === null || repo.level === null || repo.receipt_origin === null) return null
   const counts = Object.entries(repo.counts ?? {}).filter(([, count]) => count > 0)
@@ -75,6 +100,12 @@ function receiptView(repo: RepoRow): ReceiptView | null {
     level: repo.level,
     pdsEndpoint: repo.receipt_origin,
     completedAt: repo.completed_at.toISOString(),
+    ...(repo.unreadable && {
+      unreadableCount: repo.unreadable,
+      unreadable: (repo.unreadable_first ?? []).map(({ cid, ...record }) => {
+        return { uri: recordUri({ did: repo.did, ...record }), cid }
+      }),
+    }),
   }
 }
 

@@ -15,7 +15,6 @@ import {
   JobNotFound,
   LevelNotOffered,
   LoginFailed,
-  MethodNotOffered,
   NotPermitted,
   QuotaExceeded,
   RateLimitExceeded,
@@ -53,7 +52,6 @@ const USAGE_ERRORS = [
   InvalidRepo,
   ScopeTooBroad,
   ClientTokenConflict,
-  MethodNotOffered,
   LevelNotOffered,
 ]
 

@@ -3,6 +3,7 @@ import { VERSION } from '../version.js'
 import { addCallers } from './commands/callers.js'
 import { addCompletion } from './commands/completion.js'
 import { addJobs } from './commands/jobs.js'
+import { addManifest } from './commands/manifest.js'
 import { addRecords } from './commands/records.js'
 import { addRun } from './commands/run.js'
 import { addServiceCommands } from './commands/service.js'
@@ -24,6 +25,7 @@ export function createProgram(exit: SetExit): Command {
   program.commandsGroup('On a running service:')
   addJobs(program, exit)
   addRecords(program, exit)
+  addManifest(program, exit)
   addCallers(program, exit)
   program.commandsGroup('Running the service:')
   addServiceCommands(program, exit)

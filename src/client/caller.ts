@@ -6,12 +6,13 @@ import { VERSION } from '../version.js'
 import type { Clock } from './clock.js'
 import { type Credentials, createMint, type Mint } from './credentials.js'
 import { BackfillError } from './errors.js'
-import { type ExchangeRequest, exchange, invalid } from './exchange.js'
+import { type ExchangeRequest, exchange, invalid, open } from './exchange.js'
 import { readFrame } from './frames.js'
 import { originOf } from './origin.js'
+import { holdsRecords } from './record-messages.js'
 import { type RetryOptions, type RetryPolicy, retryPolicy, withRetries } from './retry.js'
 import { receive, type SocketRequest } from './socket.js'
-import { follow, type StreamOptions } from './stream.js'
+import { follow, type StreamOptions, type StreamSource } from './stream.js'
 
 export interface CallerOptions {
   /** Origin of the service, such as `https://backfill.example.com`. */
@@ -38,7 +39,7 @@ const CLIENT_NAME = `aquifer-client/${VERSION}`
 type Nsid = (typeof ids)[keyof typeof ids]
 
 interface Arguments {
-  readonly params?: Readonly<Record<string, string | number | undefined>>
+  readonly params?: Readonly<Record<string, string | number | boolean | undefined>>
   readonly input?: unknown
 }
 
@@ -85,12 +86,12 @@ export class ServiceCaller {
 
   /**
    * Follows a subscription that needs service auth, over as many connections as it takes.
-   * @param isLast whether nothing comes after this message
+   * @param course what the messages say of their course
    */
   subscribe<Message extends { readonly type: string }>(
     nsid: Nsid,
     params: NonNullable<Arguments['params']>,
-    isLast: (message: Message) => boolean,
+    course: Pick<StreamSource<Message>, 'isLast' | 'cursorOf'>,
     options: StreamOptions,
   ): AsyncGenerator<Message, void, undefined> {
     const { signal } = options
@@ -113,8 +114,50 @@ export class ServiceCaller {
         if (message !== null) yield message as Message
       }
     }
-    const source = { connect: connect.bind(this), isLast }
+    const source = { connect: connect.bind(this), ...course }
     return follow(source, { ...options, policy: this.#policy, clock: this.#clock })
+  }
+
+  /**
+   * Calls a query whose answer comes in pieces; once it has begun to come, it is not tried again.
+   * @param accept the codings that it may be compressed by
+   */
+  async download(
+    nsid: Nsid,
+    params: NonNullable<Arguments['params']>,
+    accept: string,
+    signal: AbortSignal | undefined,
+  ): Promise<{ readonly request: ExchangeRequest; readonly pieces: AsyncIterable<Uint8Array> }> {
+    const url = new URL(
+      constructMethodCallUrl(nsid, lexicons.getDefOrThrow(nsid, ['query']), params),
+      this.service,
+    )
+    const headersFor = async () => ({ ...(await this.#authorize(nsid, signal)), 'accept-encoding': accept })
+    return withRetries(
+      async () => {
+        const request = await this.#request(url, 'GET', headersFor, signal)
+        return { request, pieces: await open(request) }
+      },
+      { policy: this.#policy, clock: this.#clock, signal },
+    )
+  }
+
+  async #request(
+    url: URL,
+    method: ExchangeRequest['method'],
+    headersFor: () => Promise<Readonly<Record<string, string>>>,
+    signal: AbortSignal | undefined,
+  ): Promise<ExchangeRequest> {
+    return {
+      peer: 'Aquifer',
+      url,
+      method,
+      headers: { 'user-agent': this.#userAgent, ...(await headersFor()) },
+      timeoutMs: this.#timeoutMs,
+      signal,
+      fetch: this.#fetch,
+      now: this.#clock.now,
+    }
   }
 
   /** A token works once, and for one method. */
@@ -140,17 +183,8 @@ export class ServiceCaller {
     const url = new URL(constructMethodCallUrl(nsid, definition, params), this.service)
     return withRetries(
       async (isRepeat) => {
-        const request: ExchangeRequest = {
-          peer: 'Aquifer',
-          url,
-          method: definition.type === 'query' ? 'GET' : 'POST',
-          headers: { 'user-agent': this.#userAgent, ...(await headersFor()) },
-          input,
-          timeoutMs: this.#timeoutMs,
-          signal,
-          fetch: this.#fetch,
-          now: this.#clock.now,
-        }
+        const method = definition.type === 'query' ? 'GET' : 'POST'
+        const request = { ...(await this.#request(url, method, headersFor, signal)), input }
         const answer = await exchange(request).catch(async (refusal: BackfillError) => {
           const output = isRepeat && carriedOut ? await carriedOut(refusal) : null
           if (output === null) throw refusal
@@ -181,7 +215,9 @@ function messageIn(nsid: Nsid, request: SocketRequest, bytes: Uint8Array): { rea
   try {
     const raw = readFrame(nsid, bytes)
     if (raw === null || lexicons.getDef(`${nsid}#${raw.name}`)?.type !== 'object') return null
-    lexicons.assertValidXrpcMessage(nsid, { ...raw.body, $type: `${nsid}#${raw.name}` })
+    if (nsid !== ids.NetworkExampleBackfillSubscribeRecords || raw.name !== 'records')
+      lexicons.assertValidXrpcMessage(nsid, { ...raw.body, $type: `${nsid}#${raw.name}` })
+    else if (!holdsRecords(raw.body)) throw new Error('records must be a list of records')
     return { ...raw.body, type: raw.name }
   } catch (error) {
     if (error instanceof BackfillError) throw error

@@ -10,6 +10,7 @@ import type {
 import type { OutputSchema as AllDetailsDeletion } from '../../codegen/client/types/network/example/backfill/deleteAllJobDetails.js'
 import type { OutputSchema as DetailsDeletion } from '../../codegen/client/types/network/example/backfill/deleteJobDetails.js'
 import type { OutputSchema as ServiceDescription } from '../../codegen/client/types/network/example/backfill/describeService.js'
+import type { QueryParams as ExportQuery } from '../../codegen/client/types/network/example/backfill/exportRecords.js'
 import type { OutputSchema as PdsSummary } from '../../codegen/client/types/network/example/backfill/getPdsSummary.js'
 import type {
   OutputSchema as CallersPage,
@@ -33,8 +34,10 @@ import { type CallerOptions, ServiceCaller } from './caller.js'
 import { SYSTEM_CLOCK } from './clock.js'
 import type { Credentials } from './credentials.js'
 import { CallerNotFound, InvalidState, QuotaExceeded } from './errors.js'
+import { type ExportMessage, readExport } from './export.js'
 import type { JobMessage } from './job-messages.js'
 import { allPages } from './pages.js'
+import { cursorOf, type JobEnd, type RecordMessage } from './record-messages.js'
 import { repoOf } from './repo.js'
 import type { StreamOptions } from './stream.js'
 import { type WaitOptions, waitForEnd } from './wait.js'
@@ -46,10 +49,23 @@ export interface CallOptions {
   readonly signal?: AbortSignal
 }
 
+export interface ExportOptions extends CallOptions {
+  /** Whether to have it sent compressed: for slow networks. Default: false. */
+  readonly compressed?: boolean
+}
+
+export interface RecordsOptions extends StreamOptions {
+  /** Only records of this collection. */
+  readonly collection?: string
+  /** Only this account: a DID, a handle or an `at://` URI. */
+  readonly repo?: string
+}
+
 export type ListJobsParams = JobsQuery
 export type ListJobReposParams = Omit<ReposQuery, 'job'>
 export type ListRecordsParams = Omit<RecordsQuery, 'job'>
 export type ListCallersParams = CallersQuery
+export type ExportRecordsParams = Omit<Partial<ExportQuery>, 'job'>
 export type RetryJobOptions = Omit<RetryJobInput, 'job'>
 export type {
   AllDetailsDeletion,
@@ -279,9 +295,69 @@ export class BackfillClient {
     return this.#caller.subscribe<JobMessage>(
       ids.NetworkExampleBackfillSubscribeJob,
       { job },
-      ({ type }) => type === 'jobCompleted',
+      {
+        isLast: ({ type }) => type === 'jobCompleted',
+        cursorOf: (message) => ('seq' in message ? message.seq : undefined),
+      },
       options,
     )
+  }
+
+  /**
+   * Hands over what a job fetches, repo by repo, also while it runs; ends after `jobCompleted`. A repo's records come
+   * in parts and count once `repoComplete` has closed it. A message is acknowledged by asking for the next one: a
+   * lost connection is made again behind the last repo that was closed, so that nothing is missed and nothing but the
+   * records of the repo under way comes twice. Values are JSON data, but for links and bytes: these are objects whose
+   * `$link` and `$bytes` are what JSON has.
+   * @throws FutureCursor, DetailsDeleted
+   */
+  records(
+    job: string,
+    { collection, repo, ...options }: RecordsOptions = {},
+  ): AsyncGenerator<RecordMessage, void, undefined> {
+    return this.#caller.subscribe<RecordMessage>(
+      ids.NetworkExampleBackfillSubscribeRecords,
+      { job, collection, repo: repo === undefined ? undefined : repoOf(repo) },
+      { isLast: ({ type }) => type === 'jobCompleted', cursorOf },
+      options,
+    )
+  }
+
+  /**
+   * The same by a function that gets each message, and acknowledges it by returning.
+   * @returns how the job ended, once everything has been handed over
+   * @throws what `records` and the function throw
+   */
+  async consumeRecords(
+    job: string,
+    take: (message: RecordMessage) => Promise<void> | void,
+    options: RecordsOptions = {},
+  ): Promise<JobEnd> {
+    for await (const message of this.records(job, options)) {
+      await take(message)
+      if (message.type === 'jobCompleted') return message
+    }
+    throw new Error('a stream of records ended before its last message')
+  }
+
+  /**
+   * Gives what a job has fetched so far in one stream, which is the fastest way; the last message is the `trailer`.
+   * A `cursor` leaves out what an earlier stream has given.
+   * @throws IncompleteExport if the stream is broken off: its `cursor` says where to go on
+   */
+  async *exportRecords(
+    job: string,
+    params: ExportRecordsParams = {},
+    { signal, compressed = false }: ExportOptions = {},
+  ): AsyncGenerator<ExportMessage, void, undefined> {
+    const { repo, ...rest } = params
+    const { request, pieces } = await this.#caller.download(
+      ids.NetworkExampleBackfillExportRecords,
+      { ...rest, job, ...(repo !== undefined && { repo: repoOf(repo) }) },
+      compressed ? 'gzip' : 'identity',
+      signal,
+    )
+    yield* readExport(pieces, request, params.cursor)
   }
 
   /**

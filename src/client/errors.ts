@@ -45,7 +45,6 @@ export class ScopeTooBroad extends BackfillError {}
 /** The client token was used before, with another input. */
 export class ClientTokenConflict extends BackfillError {}
 /** The service does not offer this method. */
-export class MethodNotOffered extends BackfillError {}
 /** The service does not offer this level, or not by this method. */
 export class LevelNotOffered extends BackfillError {}
 /** There is no such job, or it is another caller's. */
@@ -78,6 +77,16 @@ export class ServiceUnreachable extends BackfillError {}
 export class TimeoutError extends BackfillError {}
 /** The answer is not what the lexicon says: the address is another service's, or the client is too old. */
 export class InvalidResponse extends BackfillError {}
+/** An export was broken off, or is not what was sent. What came before `cursor` is whole; ask again from there. */
+export class IncompleteExport extends BackfillError {
+  /** What `exportRecords` takes to go on; undefined where nothing is whole yet. */
+  readonly cursor: number | undefined
+
+  constructor(details: ErrorDetails & { readonly cursor: number | undefined }) {
+    super(details)
+    this.cursor = details.cursor
+  }
+}
 /** A PDS did not let the account in: wrong identifier or password, or a second factor is needed. */
 export class LoginFailed extends BackfillError {}
 /** A PDS session has ended for good: log in again. */
@@ -93,7 +102,6 @@ const BY_NAME = new Map<string, ErrorClass>(
     InvalidHost,
     ScopeTooBroad,
     ClientTokenConflict,
-    MethodNotOffered,
     LevelNotOffered,
     JobNotFound,
     DetailsDeleted,

@@ -42,33 +42,89 @@ interface Answer {
 }
 
 async function send(request: ExchangeRequest): Promise<Answer> {
-  const { url, method, input, timeoutMs, signal, fetch } = request
-  signal?.throwIfAborted()
-  const controller = new AbortController()
-  const abort = () => controller.abort(signal?.reason)
-  signal?.addEventListener('abort', abort, { once: true })
-  const timer = setTimeout(() => controller.abort(), timeoutMs)
-  try {
-    const response = await fetch(url, {
-      method,
-      headers: {
-        accept: 'application/json',
-        ...(input !== undefined && { 'content-type': 'application/json' }),
-        ...request.headers,
-      },
-      ...(input !== undefined && { body: JSON.stringify(input) }),
-      // A redirect would lose the token, or the body, or lead to whom the token is not for.
-      redirect: 'manual',
-      signal: controller.signal,
-    })
+  using patience = new Patience(request)
+  return patience.during(async (signal) => {
+    const response = await fetchOnce(request, signal)
     return { status: response.status, headers: response.headers, text: await readText(request, response) }
+  })
+}
+
+/**
+ * One request whose answer comes in pieces, however long it is. Each of them may take `timeoutMs`.
+ * @throws as `exchange`, also while the pieces are read
+ */
+export async function open(request: ExchangeRequest): Promise<AsyncIterable<Uint8Array>> {
+  const patience = new Patience(request)
+  try {
+    const response = await patience.during((signal) => fetchOnce(request, signal))
+    if (response.ok) return pieces(response, patience)
+    const text = await patience.during(() => readText(request, response))
+    throw refusalIn(request, response.status, response.headers, text)
   } catch (error) {
-    signal?.throwIfAborted()
-    if (error instanceof BackfillError) throw error
-    throw controller.signal.aborted ? timedOut(request, error) : unreachable(request, error)
+    patience[Symbol.dispose]()
+    throw error
+  }
+}
+
+async function* pieces(response: Response, patience: Patience): AsyncGenerator<Uint8Array, void, undefined> {
+  using _ = patience
+  const reader = response.body?.getReader()
+  try {
+    while (reader) {
+      const { done, value } = await patience.during(() => reader.read())
+      if (done) return
+      yield value
+    }
   } finally {
-    clearTimeout(timer)
-    signal?.removeEventListener('abort', abort)
+    await reader?.cancel().catch(() => {})
+  }
+}
+
+function fetchOnce({ url, method, input, headers, fetch }: ExchangeRequest, signal: AbortSignal) {
+  return fetch(url, {
+    method,
+    headers: {
+      accept: 'application/json',
+      ...(input !== undefined && { 'content-type': 'application/json' }),
+      ...headers,
+    },
+    ...(input !== undefined && { body: JSON.stringify(input) }),
+    // A redirect would lose the token, or the body, or lead to whom the token is not for.
+    redirect: 'manual',
+    signal,
+  })
+}
+
+/** Waits for the parts of an answer, for each no longer than the request says. */
+class Patience implements Disposable {
+  readonly #request: ExchangeRequest
+  readonly #controller = new AbortController()
+  readonly #abort = () => this.#controller.abort(this.#request.signal?.reason)
+
+  constructor(request: ExchangeRequest) {
+    this.#request = request
+    request.signal?.throwIfAborted()
+    request.signal?.addEventListener('abort', this.#abort, { once: true })
+  }
+
+  /** @throws ServiceUnreachable, TimeoutError; the signal's reason when it aborts */
+  async during<T>(part: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const { signal, timeoutMs } = this.#request
+    const timer = setTimeout(() => this.#controller.abort(), timeoutMs)
+    try {
+      return await part(this.#controller.signal)
+    } catch (error) {
+      signal?.throwIfAborted()
+      if (error instanceof BackfillError) throw error
+      const isLate = this.#controller.signal.aborted
+      throw isLate ? timedOut(this.#request, error) : unreachable(this.#request, error)
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#request.signal?.removeEventListener('abort', this.#abort)
   }
 }
 

@@ -33,6 +33,8 @@ export {
   type CallOptions,
   type CreateJobInput,
   type DetailsDeletion,
+  type ExportOptions,
+  type ExportRecordsParams,
   type JobsPage,
   type ListCallersParams,
   type ListJobReposParams,
@@ -40,6 +42,7 @@ export {
   type ListRecordsParams,
   type PdsSummary,
   type PutCallerInput,
+  type RecordsOptions,
   type RecordsPage,
   type ReposPage,
   type RetryJobOptions,
@@ -58,6 +61,7 @@ export {
   DirectoryUnavailable,
   type ErrorDetails,
   FutureCursor,
+  IncompleteExport,
   InvalidCollection,
   InvalidHost,
   InvalidPermission,
@@ -68,7 +72,6 @@ export {
   JobNotFound,
   LevelNotOffered,
   LoginFailed,
-  MethodNotOffered,
   NotPermitted,
   QuotaExceeded,
   RateLimitExceeded,
@@ -77,8 +80,19 @@ export {
   SessionExpired,
   TimeoutError,
 } from './errors.js'
+export type { ExportMessage } from './export.js'
 export type { JobMessage } from './job-messages.js'
 export { formatPrivateKey, generateKey, type Keypair, type PrivateKey, parsePrivateKey } from './keys.js'
+export {
+  InvalidManifest,
+  type ManifestHead,
+  type ManifestLine,
+  type ManifestProblem,
+  type ManifestReceipt,
+  type VerifiedManifest,
+  verifyManifest,
+} from './manifest.js'
+export type { JobEnd, RecordMessage } from './record-messages.js'
 export { repoOf } from './repo.js'
 export type { RetryOptions } from './retry.js'
 export { type LoginOptions, PdsSession, type SavedSession, type SessionOptions } from './session.js'

@@ -12,7 +12,7 @@ import type {
 } from '../../codegen/client/types/network/example/backfill/subscribeJob.js'
 
 /** A message under its short name: what the lexicon calls `#repoFetched` is `repoFetched` here. */
-type Named<Type extends string, Message> = { readonly type: Type } & Readonly<Omit<Message, '$type'>>
+export type Named<Type extends string, Message> = { readonly type: Type } & Readonly<Omit<Message, '$type'>>
 
 /** What `subscribeJob` tells. All but `info` have a `seq`, which `cursor` takes. */
 export type JobMessage =

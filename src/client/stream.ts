@@ -34,6 +34,8 @@ export interface StreamSource<Message> {
   connect(cursor: number | undefined, onOpen: () => void): AsyncIterable<Message>
   /** Whether nothing comes after this message. */
   isLast(message: Message): boolean
+  /** The cursor to come back with once this message was taken; undefined for the one from before. */
+  cursorOf(message: Message): number | undefined
 }
 
 /**
@@ -41,7 +43,7 @@ export interface StreamSource<Message> {
  * taken.
  * @throws what a connection throws, though not for a while if it may pass; the signal's reason
  */
-export async function* follow<Message extends object>(
+export async function* follow<Message>(
   source: StreamSource<Message>,
   { policy, clock, ...options }: StreamOptions & { readonly policy: RetryPolicy; readonly clock: Clock },
 ): AsyncGenerator<Message, void, undefined> {
@@ -56,7 +58,7 @@ export async function* follow<Message extends object>(
       })
       for await (const message of messages) {
         outage = WORKING
-        if ('seq' in message && typeof message.seq === 'number') cursor = message.seq
+        cursor = source.cursorOf(message) ?? cursor
         yield message
         if (source.isLast(message)) return
       }

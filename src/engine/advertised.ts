@@ -1,3 +1,5 @@
+import { type HeaderReader, resetMoment } from '../atproto/cooldown.js'
+
 /** What a host says of its limit. Times are ms since epoch. */
 export interface Advertised {
   readonly limit: number
@@ -7,9 +9,6 @@ export interface Advertised {
   readonly left: { readonly requests: number; readonly resetAt: number } | null
 }
 
-/** A header's value by its name in lower case. */
-export type HeaderReader = (name: string) => string | undefined
-
 /** Beyond any limit there is; more is a mistake or a lie. */
 const LIMIT_MAX = 100_000_000
 
@@ -18,9 +17,6 @@ const WINDOW_MS_MAX = 24 * 3_600_000
 
 /** How far a host's clock may be off, with the second it rounds by. */
 const SKEW_MS = 5_000
-
-/** No clock has shown less than a year's worth of seconds since 1970. */
-const UNIX_SECONDS_MIN = 31_536_000
 
 /**
  * Reads the `ratelimit-*` headers as PDSs send them: `-limit`, `-remaining`, `-reset` (unix time, or seconds from
@@ -39,7 +35,7 @@ export function readAdvertised(header: HeaderReader, now: number): Advertised | 
   const policy = policies?.find((each) => each.limit === limit) ?? policies?.[0] ?? null
   const most = limit ?? policy?.limit ?? null
   if (most === null || most < 1 || most > LIMIT_MAX || (remaining ?? 0) > most) return 'nonsense'
-  const resetAt = reset === null ? null : reset < UNIX_SECONDS_MIN ? now + reset * 1_000 : reset * 1_000
+  const resetAt = reset === null ? null : resetMoment(reset, now)
   if (resetAt !== null) {
     if (resetAt < now - SKEW_MS) return 'nonsense'
     if (resetAt > now + (policy?.windowMs ?? WINDOW_MS_MAX) + SKEW_MS) return 'nonsense'

@@ -71,10 +71,6 @@ export class Bucket {
     return this.#rpm
   }
 
-  get advertises(): boolean {
-    return this.#policy !== null
-  }
-
   /** Whether an announcement is about this bucket. */
   matches({ limit, windowMs }: Policy): boolean {
     if (this.#policy?.limit !== limit) return false

@@ -1,4 +1,5 @@
-import { type HeaderReader, readAdvertised } from './advertised.js'
+import type { HeaderReader } from '../atproto/cooldown.js'
+import { readAdvertised } from './advertised.js'
 import { Bucket, type BudgetLimits, type SavedBucket } from './bucket.js'
 import { Pace } from './pace.js'
 

@@ -9,6 +9,7 @@ import type { DatabaseClock } from './database-clock.js'
 import type { Dispatch } from './dispatch.js'
 import type { Engagements } from './engagements.js'
 import type { Gate } from './gate.js'
+import type { LargeRepos } from './large-repos.js'
 import type { Relays } from './relays.js'
 import type { RetryPolicy } from './retry.js'
 import type { Standstill } from './standstill.js'
@@ -33,6 +34,7 @@ export interface EngineContext {
   /** Sets the pace at the directory for everybody: the resolver, drivers that look for a repo, requests. */
   readonly directoryGate: Gate
   readonly relays: Relays
+  readonly largeRepos: LargeRepos
   readonly now: () => number
   /** For moments that hold back other processes too. */
   readonly clock: DatabaseClock

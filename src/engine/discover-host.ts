@@ -4,6 +4,7 @@ import { finishDiscovery, type RunningJob } from '../store/jobs.js'
 import { dueHostListings, type HostListing, strandedListings } from '../store/listings.js'
 import type { EngineContext } from './context.js'
 import { afterFailedPage, giveUp, readPage } from './discover-page.js'
+import { giveUpTerm } from './give-up.js'
 import { settleJobs } from './settle.js'
 
 /**
@@ -45,14 +46,10 @@ export async function readHostPage(
   await settleJobs(ctx, [job.key])
 }
 
-const HOUR_MS = 3_600_000
-
 /** Gives up the listings of hosts that have given no good answer for long, as `giveUpHosts` does with repos. */
 export async function giveUpHostListings(ctx: EngineContext): Promise<void> {
-  const { hostGiveUpHours: hours } = ctx.config.network
-  const since = ctx.clock.toDatabase(ctx.now() - hours * HOUR_MS)
+  const { since, why } = giveUpTerm(ctx)
   for (const { job, id, ...listing } of await strandedListings(ctx.db, since, ctx.clock.now())) {
-    const why = `host-unavailable: no good answer for ${hours} ${hours === 1 ? 'hour' : 'hours'}`
-    await giveUp(ctx, { key: job, id }, listing, why)
+    await giveUp(ctx, { key: job, id }, listing, `host-unavailable: ${why}`)
   }
 }

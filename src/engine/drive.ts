@@ -1,18 +1,22 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { RateLimited } from '../atproto/outcome.js'
+import { Pulse } from '../pulse.js'
 import { AnySignal } from '../signals.js'
+import { type OptionalMethod, unsupportedBy } from '../store/host-support.js'
 import { claimHost, deferHost, type HostClaim, hostHasWork, saveHost } from '../store/hosts.js'
 import { jobsWanting, type RunningJob } from '../store/jobs.js'
-import { type DueRepo, dueRepos, hasRecords } from '../store/repos.js'
 import type { SavedBudget } from './budget.js'
 import type { EngineContext } from './context.js'
 import { listingsOf, readHostPage } from './discover-host.js'
-import { JobStopped } from './engagements.js'
+import { DueQueue, type KnownRepo } from './due-queue.js'
+import { type Hold, JobStopped } from './engagements.js'
 import { fetchRepo } from './fetch.js'
 import { HostGate } from './host-gate.js'
+import { readAllHostRevs } from './host-revs.js'
 import { SHORT_PAUSE_MS, TURN_MS } from './limits.js'
+import { LookUp } from './look-up.js'
 import { ClaimLost } from './repo-state.js'
-import { hostQuery, PROBE, probeHost } from './session.js'
+import { hostCar, hostQuery, PROBE, probeHost, type Signals } from './session.js'
 import { Turns } from './turns.js'
 
 /**
@@ -21,8 +25,11 @@ import { Turns } from './turns.js'
  * a driver that was taken for dead cannot write any more.
  */
 
-/** Due repos read at once, for each job. */
-const READ_AHEAD = 100
+/** Repos of one host that are read and wait to be written: as many as come in while a batch is under way. */
+const UNWRITTEN_MAX = 32
+
+/** Pages of a host's revs that are read before the next repo: a large host has hundreds. */
+const REV_PAGES_MAX = 20
 
 /** How soon the repos of a job that begins meanwhile get their turns, ms; and those that are due again. */
 const LOOK_EVERY_MS = 1_000
@@ -54,13 +61,22 @@ class Driver {
   readonly #stop = new AbortController()
   readonly #over: AnySignal
   readonly #endsAt: number
+  /** Repos and listings begun, and not written to their end. */
   readonly #underWay = new Map<number, Promise<void>>()
+  /** Of these, the ones that the host may still be asked about. */
+  #reading = 0
+  /** How many have ended. */
+  #ended = 0
+  /** Whenever one of them is read, or has ended. */
+  readonly #moved = new Pulse()
   /** Repos begun in this turn, for whichever job: records of them may be stored by now. */
   readonly #begun = new Set<number>()
   readonly #turns = new Turns<DueQueue>()
   readonly #queues = new Map<number, DueQueue>()
   /** Of these, the ones that have nothing to begin for now. */
   readonly #idle = new Set<DueQueue>()
+  /** What the host does not offer. */
+  #unsupported = new Set<OptionalMethod>()
   #lookedAt = Number.NEGATIVE_INFINITY
   #error: unknown = null
 
@@ -98,6 +114,7 @@ class Driver {
 
   async run(): Promise<void> {
     try {
+      this.#unsupported = await unsupportedBy(this.#ctx.db, this.#claim.host, this.#ctx.clock.now())
       for (let more = true; more && this.#goesOn(); ) {
         more = await this.#beginAll()
         // A pause that is over by then ends no turn.
@@ -165,7 +182,29 @@ class Driver {
       }
       this.#queues.set(job.key, queue)
     }
+    await this.#readRevs(jobs)
     return this.#beginListings(jobs)
+  }
+
+  /** Learns at which revs the host's repos are, where that is worth it: before a repo is asked for its own. */
+  async #readRevs(jobs: readonly RunningJob[]): Promise<void> {
+    const [first] = jobs
+    using hold = first ? await this.#ctx.engagements.enter(first.key) : null
+    if (!hold) return
+    const query = this.#queryUnder(hostQuery, hold.signal)
+    let pages = 0
+    const goesOn = () => {
+      pages += 1
+      return pages <= REV_PAGES_MAX && this.#goesOn() && !hold.signal.aborted
+    }
+    await this.#attempt(() => readAllHostRevs(this.#ctx, this.#claim.host, jobs, query, goesOn))
+  }
+
+  #queryUnder<Way>(
+    way: (ctx: EngineContext, origin: string, gate: HostGate, signals: Signals) => Way,
+    hold: AbortSignal,
+  ): Way {
+    return way(this.#ctx, this.#claim.origin, this.#gate, { stop: this.#signal, hold })
   }
 
   /**
@@ -180,17 +219,30 @@ class Driver {
       const hold = this.#underWay.has(place) ? null : await this.#ctx.engagements.enter(job.key)
       if (!hold) continue
       begun = true
-      const query = hostQuery(this.#ctx, this.#claim.origin, this.#gate, {
-        stop: this.#signal,
-        hold: hold.signal,
-      })
-      const done = this.#attempt(() => readHostPage(this.#ctx, job, listing, query)).finally(() => {
-        this.#underWay.delete(place)
-        hold[Symbol.dispose]()
-      })
-      this.#underWay.set(place, done)
+      const query = this.#queryUnder(hostQuery, hold.signal)
+      this.#begin(place, hold, () => this.#attempt(() => readHostPage(this.#ctx, job, listing, query)))
     }
     return begun
+  }
+
+  /** Begins something, which is among those under way until it has ended. */
+  #begin(place: number, hold: Hold, work: (allRead: () => void) => Promise<void>): void {
+    this.#reading += 1
+    let isRead = false
+    const allRead = () => {
+      if (isRead) return
+      isRead = true
+      this.#reading -= 1
+      this.#moved.beat()
+    }
+    const done = work(allRead).finally(() => {
+      allRead()
+      this.#underWay.delete(place)
+      this.#ended += 1
+      hold[Symbol.dispose]()
+      this.#moved.beat()
+    })
+    this.#underWay.set(place, done)
   }
 
   /** Until one of those under way has ended, or there is to be another look. */
@@ -198,7 +250,7 @@ class Driver {
     const over = new AbortController()
     using any = new AnySignal(over.signal, this.#signal)
     const looking = sleep(LOOK_EVERY_MS, undefined, { signal: any.signal }).catch(() => {})
-    await Promise.race([...this.#underWay.values(), looking])
+    await Promise.race([this.#moved.next, looking])
     over.abort()
   }
 
@@ -211,33 +263,51 @@ class Driver {
       this.#idle.add(queue)
       return false
     }
-    while (this.#underWay.size >= this.#ctx.config.network.hostConcurrency) {
-      await Promise.race(this.#underWay.values())
-    }
+    await this.#untilThereIsRoom()
     if (!this.#goesOn()) {
       hold[Symbol.dispose]()
       return true
     }
     this.repos += 1
-    const done = this.#fetch(queue.job, repo, hold.signal).finally(() => {
-      this.#underWay.delete(repo.repo)
-      hold[Symbol.dispose]()
-    })
-    this.#underWay.set(repo.repo, done)
+    this.#begin(repo.repo, hold, (allRead) => this.#fetch(queue, repo, hold.signal, allRead))
     return true
   }
 
-  async #fetch(job: RunningJob, repo: DueRepo, hold: AbortSignal): Promise<void> {
-    const query = hostQuery(this.#ctx, this.#claim.origin, this.#gate, { stop: this.#signal, hold })
+  /**
+   * A repo has its place until it is read. While its last step waits to be written others may be read: only as many
+   * as were written before, so that hosts are not asked for what a database in trouble does not take.
+   */
+  async #untilThereIsRoom(): Promise<void> {
+    const { hostConcurrency } = this.#ctx.config.network
+    const isFull = () =>
+      this.#reading >= hostConcurrency ||
+      this.#underWay.size >= hostConcurrency + Math.min(UNWRITTEN_MAX, this.#ended)
+    while (this.#goesOn() && isFull()) await this.#moved.next
+    await this.#ctx.writer.room()
+  }
+
+  async #fetch(queue: DueQueue, due: KnownRepo, hold: AbortSignal, allRead: () => void): Promise<void> {
+    const query = this.#queryUnder(hostQuery, hold)
+    const car = this.#queryUnder(hostCar, hold)
     const goesOn = () => !this.#signal.aborted && !hold.aborted && this.#error === null && !this.outOfTime
     const turnAtDirectory = async () => {
       using waiting = new AnySignal(this.#signal, hold)
       await this.#ctx.directoryGate.pass(waiting.signal)
     }
     await this.#attempt(async () => {
-      const stored = repo.stored || (await this.#storedMeanwhile(repo))
-      const assignment = { claim: this.#claim, job, repo: { ...repo, stored }, query, goesOn }
-      await fetchRepo(this.#ctx, { ...assignment, turnAtDirectory })
+      // Read ahead, it may have been looked at before another job had it fetched.
+      const repo = this.#begun.has(due.repo) ? await queue.again(due) : due
+      this.#begun.add(due.repo)
+      const assignment = {
+        claim: this.#claim,
+        job: queue.job,
+        repo,
+        query,
+        car,
+        unsupported: this.#unsupported,
+      }
+      const lookUp = new LookUp(this.#ctx, repo.did, turnAtDirectory)
+      await fetchRepo(this.#ctx, { ...assignment, goesOn, lookUp, allRead })
     })
   }
 
@@ -258,13 +328,6 @@ class Driver {
     }
   }
 
-  /** Read ahead, the repo may have been looked at before another job had it fetched. */
-  async #storedMeanwhile({ repo }: DueRepo): Promise<boolean> {
-    if (this.#begun.has(repo)) return hasRecords(this.#ctx.db, repo)
-    this.#begun.add(repo)
-    return false
-  }
-
   async #save(why: 'cooling' | 'parked' | 'answering'): Promise<void> {
     const host = this.#claim.origin
     if (why !== 'answering') this.#ctx.tell(`host.${why}`, { host, until: new Date(this.#gate.heldUntil) })
@@ -281,49 +344,5 @@ class Driver {
   #letGo(): void {
     if (!this.#stop.signal.aborted) this.#ctx.tell('host.claim-lost', { host: this.#claim.origin })
     this.#stop.abort()
-  }
-}
-
-/**
- * A job's due repos on a host in the order they were queued, read ahead in small portions. A repo that is under
- * way, for whichever job, is passed over until the queue starts over.
- */
-class DueQueue {
-  readonly #ctx: EngineContext
-  readonly #host: number
-  #ready: DueRepo[] = []
-  #after = 0
-
-  constructor(
-    ctx: EngineContext,
-    host: number,
-    readonly job: RunningJob,
-  ) {
-    this.#ctx = ctx
-    this.#host = host
-  }
-
-  startOver(): void {
-    this.#ready = []
-    this.#after = 0
-  }
-
-  /** @returns undefined when none is left for now */
-  async next(underWay: ReadonlyMap<number, unknown>): Promise<DueRepo | undefined> {
-    for (;;) {
-      const repo = this.#ready.shift()
-      if (repo && !underWay.has(repo.repo)) return repo
-      if (!repo && !(await this.#readAhead(underWay))) return undefined
-    }
-  }
-
-  async #readAhead(underWay: ReadonlyMap<number, unknown>): Promise<boolean> {
-    // What is under way now may be done before the answer is here, which does not show it as done then.
-    const before = new Set(underWay.keys())
-    const due = { host: this.#host, job: this.job.key, after: this.#after, limit: READ_AHEAD }
-    const found = await dueRepos(this.#ctx.db, due)
-    this.#after = found.at(-1)?.id ?? this.#after
-    this.#ready = found.filter(({ repo }) => !before.has(repo))
-    return found.length > 0
   }
 }

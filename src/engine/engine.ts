@@ -3,6 +3,7 @@ import type { HttpClient } from '../atproto/http.js'
 import type { Identities } from '../atproto/identity.js'
 import type { Config } from '../config.js'
 import type { Tell } from '../events.js'
+import type { ServiceKey } from '../service-key.js'
 import { CollectionIds } from '../store/collections.js'
 import type { Store } from '../store/database.js'
 import type { JobNotices } from '../store/notices.js'
@@ -14,6 +15,8 @@ import { Dispatch } from './dispatch.js'
 import { driveHost } from './drive.js'
 import { Engagements } from './engagements.js'
 import { HOUSE_EVERY_MS, keepHouseUntil } from './janitor.js'
+import { LargeRepos } from './large-repos.js'
+import { makeManifestsUntil } from './manifest.js'
 import { Relays } from './relays.js'
 import { resolveRepos } from './resolve.js'
 import { LISTING_RETRY, REPO_RETRY, type RetryPolicy } from './retry.js'
@@ -26,6 +29,8 @@ import { Writer } from './writer.js'
 
 export interface EngineOptions {
   readonly config: Config
+  /** Signs the manifests of jobs that have ended. */
+  readonly serviceKey: ServiceKey
   readonly store: Store
   readonly http: HttpClient
   readonly identities: (beforeRequest: () => Promise<void>) => Identities
@@ -61,7 +66,7 @@ export class Engine implements AsyncDisposable {
   readonly #loops: Promise<void>[]
   #sweptAt: number
 
-  private constructor(ctx: EngineContext, boss: PgBoss, settler: Settler) {
+  private constructor(ctx: EngineContext, boss: PgBoss, settler: Settler, serviceKey: ServiceKey) {
     this.#ctx = ctx
     this.#boss = boss
     this.#settler = settler
@@ -79,6 +84,7 @@ export class Engine implements AsyncDisposable {
       watch.until(signal),
       freeTasksUntil(ctx, signal),
       keepHouseUntil(ctx, signal),
+      makeManifestsUntil({ ...ctx, serviceKey }, signal),
     ]
   }
 
@@ -120,6 +126,7 @@ export class Engine implements AsyncDisposable {
       collections: new CollectionIds(store.db),
       directoryHost: options.directoryGate.host,
       clock,
+      largeRepos: new LargeRepos(),
       relays: new Relays({
         db: store.db,
         rpm: config.network.hostStartRpm,
@@ -133,7 +140,7 @@ export class Engine implements AsyncDisposable {
       identitiesPaced: options.identities,
     }
     tell('engine.started', { hosts: config.engine.hosts })
-    return new Engine(ctx, boss, settler)
+    return new Engine(ctx, boss, settler, options.serviceKey)
   }
 
   /** Why it stands still, for people; null while it does not. */

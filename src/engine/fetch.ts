@@ -1,23 +1,31 @@
-import { Failure, RateLimited, Unavailable } from '../atproto/outcome.js'
+import { Failure, Unavailable } from '../atproto/outcome.js'
 import { type Query, RepoNotFound } from '../atproto/pds.js'
+import type { CarQuery } from '../atproto/sync.js'
+import type { OptionalMethod } from '../store/host-support.js'
 import { type HostClaim, hostIds } from '../store/hosts.js'
 import type { RunningJob } from '../store/jobs.js'
-import type { DueRepo } from '../store/repos.js'
 import type { EngineContext } from './context.js'
-import { SHORT_PAUSE_MS } from './limits.js'
-import { type Progress, readByListRecords } from './list-records.js'
-import { pauseHost } from './relays.js'
+import type { KnownRepo } from './due-queue.js'
+import { type LookUp, LookUpHeld } from './look-up.js'
+import { RepoReader } from './methods.js'
 import { RepoState } from './repo-state.js'
+import { standingVerdict } from './unchanged.js'
 
 export interface Assignment {
   readonly claim: HostClaim
   readonly job: RunningJob
-  readonly repo: DueRepo
+  readonly repo: KnownRepo
   readonly query: Query
+  /** The same host, asked for bytes. */
+  readonly car: CarQuery
+  /** What the host does not offer; the driver's own list, which grows. */
+  readonly unsupported: Set<OptionalMethod>
   /** Whether driver and job go on; a reading that can be gone on with later ends at a page otherwise. */
   readonly goesOn: () => boolean
-  /** Waits for a request's turn at the directory. */
-  readonly turnAtDirectory: () => Promise<void>
+  /** For the account's document, where the host alone does not do. */
+  readonly lookUp: LookUp
+  /** Told when nothing more is to be asked of the host for this repo. */
+  readonly allRead: () => void
 }
 
 /**
@@ -34,33 +42,32 @@ export async function fetchRepo(ctx: EngineContext, assignment: Assignment): Pro
       throw error
     })
   } catch (error) {
-    if (error instanceof Unavailable) await state.unavailable(error)
+    if (error instanceof LookUpHeld) await state.deferred(error.until)
+    else if (error instanceof Unavailable) await state.unavailable(error)
     else if (error instanceof Failure) await state.failed(error)
     else throw error
   }
 }
 
 async function read(ctx: EngineContext, assignment: Assignment, state: RepoState): Promise<void> {
-  const { job, repo, query, goesOn } = assignment
-  const earlier = repo.progress as Progress | null
-  // An older version kept the keys that such a reading found in memory only: it starts over.
-  const from = earlier?.replaces && earlier.reading === undefined ? null : earlier
-  const wish = {
-    did: repo.did,
-    collections: job.collections,
-    level: job.level,
-    stored: repo.stored && from === null,
-    lastRev: repo.lastRev,
+  const { goesOn, allRead } = assignment
+  const standing = await standingVerdict(assignment)
+  if (standing) {
+    allRead()
+    return state.unchanged(standing)
   }
   let written: Promise<void> = Promise.resolve()
   try {
-    for await (const reading of readByListRecords(query, wish, from, ctx.now)) {
+    await new RepoReader(ctx, assignment, state).read(async (reading) => {
       await written
       written = state.store(reading)
       // Awaited with the next page in hand, or below: a failure before that must not count as unhandled.
       written.catch(() => {})
-      if (reading.kind !== 'complete' && !goesOn()) break
-    }
+      if (reading.kind !== 'complete' && !goesOn()) return false
+      await ctx.writer.room()
+      return true
+    })
+    allRead()
   } finally {
     // When the reading fails too: what is written of the failure must not overtake the page before it.
     await written
@@ -73,29 +80,14 @@ async function read(ctx: EngineContext, assignment: Assignment, state: RepoState
  */
 async function follow(
   ctx: EngineContext,
-  { claim, repo, turnAtDirectory }: Assignment,
+  { claim, lookUp }: Assignment,
   state: RepoState,
   gone: RepoNotFound | Unavailable,
 ): Promise<void> {
-  const { directoryGate } = ctx
-  // Nobody waits for a directory in a place that another repo could have.
-  if (directoryGate.heldUntil - ctx.now() > SHORT_PAUSE_MS) {
-    return state.deferred(new Date(directoryGate.heldUntil))
-  }
-  try {
-    const located = await ctx.identitiesPaced(turnAtDirectory).locate(repo.did, true)
-    if (located.origin === claim.origin) throw verdict(gone, claim.origin)
-    const hosts = await hostIds(ctx.db, [located.origin])
-    await state.moved(hosts.get(located.origin)!, located.origin)
-  } catch (error) {
-    if (!(error instanceof RateLimited)) throw error
-    // Not this host's cooldown, but the directory's, or that of one did:web.
-    if (repo.did.startsWith('did:plc:')) {
-      directoryGate.holdUntil(error.until.getTime())
-      await pauseHost(ctx.db, ctx.directoryHost, ctx.clock.toDatabase(error.until.getTime()))
-    }
-    await state.deferred(error.until)
-  }
+  const { origin } = await lookUp.locateAfresh()
+  if (origin === claim.origin) throw verdict(gone, claim.origin)
+  const hosts = await hostIds(ctx.db, [origin])
+  await state.moved(hosts.get(origin)!, origin)
 }
 
 function verdict(gone: RepoNotFound | Unavailable, origin: string): Error {

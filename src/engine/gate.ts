@@ -1,5 +1,5 @@
+import type { HeaderReader } from '../atproto/cooldown.js'
 import { RateLimited } from '../atproto/outcome.js'
-import type { HeaderReader } from './advertised.js'
 
 /** What every request to a host passes. */
 export interface Gate {

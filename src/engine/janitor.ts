@@ -1,8 +1,9 @@
-import { setTimeout as sleep } from 'node:timers/promises'
+import { pause } from '../pause.js'
 import { forgetRequestCounts } from '../store/callers.js'
 import { deleteDetailsPortion, expireDetails } from '../store/details.js'
 import { forgetExpiredTokens } from '../store/tokens.js'
 import type { EngineContext } from './context.js'
+import { repeatEvery } from './repeat.js'
 
 /** How often there is a look at what has had its time, ms. */
 export const HOUSE_EVERY_MS = 30_000
@@ -21,16 +22,7 @@ const DAY_MS = 24 * 60 * MINUTE_MS
 
 /** Removes what has had its time: details of old jobs, details that a caller deleted, spent tokens. */
 export async function keepHouseUntil(ctx: EngineContext, signal: AbortSignal): Promise<void> {
-  while (!signal.aborted) {
-    await ctx.standstill.over()
-    try {
-      await keepHouse(ctx, signal)
-    } catch (error) {
-      const halted = ctx.standstill.notice(error, signal)
-      if (!signal.aborted && !halted) ctx.tell('engine.sweep-failed', { err: error })
-    }
-    await sleep(ctx.houseEveryMs, undefined, { signal }).catch(() => {})
-  }
+  await repeatEvery(ctx, ctx.houseEveryMs, signal, () => keepHouse(ctx, signal))
 }
 
 async function keepHouse(ctx: EngineContext, signal: AbortSignal): Promise<void> {
@@ -42,5 +34,5 @@ async function keepHouse(ctx: EngineContext, signal: AbortSignal): Promise<void>
     const expired = await expireDetails(ctx.db, new Date(now - detailsRetentionDays * DAY_MS))
     for (const job of expired) ctx.tell('job.details-deleted', { job })
   }
-  while (!signal.aborted && (await deleteDetailsPortion(ctx.db, PORTION))) await sleep(PAUSE_MS)
+  while (!signal.aborted && (await deleteDetailsPortion(ctx.db, PORTION))) await pause(PAUSE_MS, signal)
 }

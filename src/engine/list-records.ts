@@ -4,7 +4,8 @@ import { Failure } from '../atproto/outcome.js'
 import { describeCollections, getLatestCommit, type Query } from '../atproto/pds.js'
 import { namesEveryCollection, wantedCollections } from '../jobs/scope.js'
 import type { Level } from '../verdict.js'
-import { type CheckedRecord, PAGE_RECORDS_MAX, readPage } from './record-page.js'
+import { nextReading, type Reading, type ReadSoFar } from './reading.js'
+import { PAGE_RECORDS_MAX, readPage } from './record-page.js'
 
 /**
  * Reading a repo by `com.atproto.repo.listRecords`.
@@ -30,11 +31,8 @@ export interface Wish {
   readonly lastRev: string | null
 }
 
-/** Where a reading stands; kept with the repo, so that another process goes on from here. */
-export interface Progress {
-  readonly collections: readonly string[]
-  /** The repo's rev when the reading began; null while all its records came in one page. */
-  readonly rev: string | null
+/** Where a listing stands: another process goes on from here. */
+export interface ListProgress extends ReadSoFar {
   /** Index into `collections`. */
   readonly at: number
   readonly cursor?: string
@@ -46,26 +44,9 @@ export interface Progress {
   readonly pageRecords: number
   /** Pages that held records. */
   readonly pages: number
-  readonly counts: Readonly<Record<string, number>>
-  readonly records: number
-  readonly level: Level
-  /** How often the repo changed under the reading. */
-  readonly restarts: number
-  /** Rows of an older state may be stored, so it must be known at the end which keys the reading found. */
-  readonly replaces: boolean
-  /**
-   * Which reading of the repo this is: ms since epoch when it began, later with each restart. The keys found
-   * are kept under it. Absent in what older versions wrote.
-   */
-  readonly reading?: number
 }
 
-export interface Reading {
-  /** `page`: more follows. `restarted`: what was read so far does not count. `complete`: this was all. */
-  readonly kind: 'page' | 'restarted' | 'complete'
-  readonly records: readonly CheckedRecord[]
-  readonly progress: Progress
-}
+type ListReading = Reading<ListProgress>
 
 /** The repo did not hold still. Going on from the last progress would lead here again. */
 export class GaveUpReading extends Failure {}
@@ -90,12 +71,12 @@ const AT_REST_MS = 10 * 60_000
 export async function* readByListRecords(
   query: Query,
   wish: Wish,
-  from: Progress | null,
+  from: ListProgress | null,
   now: () => number,
-): AsyncGenerator<Reading> {
+): AsyncGenerator<ListReading> {
   const beganAt = now()
   let progress = from ?? (await begin(query, wish, now))
-  let held: Reading | null = null
+  let held: ListReading | null = null
   for (;;) {
     while (progress.at < progress.collections.length) {
       const page = await readPage(query, wish, progress)
@@ -153,8 +134,8 @@ async function begin(
   query: Query,
   wish: Wish,
   now: () => number,
-  before: Progress | null = null,
-): Promise<Progress> {
+  before: ListProgress | null = null,
+): Promise<ListProgress> {
   const reading = nextReading(now, before)
   const restarts = before === null ? 0 : before.restarts + 1
   const named = namesEveryCollection(wish.collections)
@@ -173,7 +154,7 @@ function startOf(
   collections: readonly string[],
   rev: string | null,
   origin: { replaces: boolean; restarts: number; reading: number },
-): Progress {
+): ListProgress {
   return {
     collections,
     rev,
@@ -186,11 +167,6 @@ function startOf(
     level: 'content',
     ...origin,
   }
-}
-
-/** Later than the one before also where clocks differ or are set back: their keys must not be mixed up. */
-function nextReading(now: () => number, before: Progress | null): number {
-  return Math.max(now(), (before?.reading ?? 0) + 1)
 }
 
 function wasAtRest(rev: string, beganAt: number): boolean {

@@ -2,17 +2,10 @@ import { isValidRecordKey } from '@atproto/syntax'
 import { cidOfJson, isCid, textOfJson } from '../atproto/content.js'
 import { Failure } from '../atproto/outcome.js'
 import { type ListedRecord, listRecords, type Query } from '../atproto/pds.js'
-import type { Progress, Wish } from './list-records.js'
+import type { ListProgress, Wish } from './list-records.js'
+import type { CheckedRecord } from './reading.js'
 
 /** One page of a listing: asked for, and checked as far as it can be without a signature. */
-
-export interface CheckedRecord {
-  readonly collection: string
-  readonly rkey: string
-  readonly cid: string
-  /** JSON text. */
-  readonly value: string
-}
 
 /** Records asked for at once: the most a PDS gives, and fewer where a page of them is too large. */
 export const PAGE_RECORDS_MAX = 100
@@ -31,8 +24,8 @@ const RECORD_LENGTH_MAX = 2 * 1024 * 1024
 export async function readPage(
   query: Query,
   wish: Wish,
-  progress: Progress,
-): Promise<{ records: CheckedRecord[]; progress: Progress }> {
+  progress: ListProgress,
+): Promise<{ records: CheckedRecord[]; progress: ListProgress }> {
   const collection = progress.collections[progress.at]!
   const { page, pageRecords } = await fetchPage(query, wish.did, collection, progress)
   const checked = checkPage(wish, collection, progress, page.records)
@@ -46,7 +39,7 @@ export async function readPage(
   const records = progress.records + page.records.length
   if (records > RECORDS_MAX)
     throw new Failure('body-too-large', `the repo has more than ${RECORDS_MAX} records`)
-  const next: Progress = {
+  const next: ListProgress = {
     ...progress,
     ...checked.order,
     pageRecords,
@@ -62,7 +55,7 @@ export async function readPage(
 }
 
 /** A page of the size that worked so far, or a smaller one where that is too large. */
-async function fetchPage(query: Query, did: string, collection: string, progress: Progress) {
+async function fetchPage(query: Query, did: string, collection: string, progress: ListProgress) {
   for (const pageRecords of PAGE_SIZES.filter((size) => size <= progress.pageRecords)) {
     try {
       const page = await listRecords(query, {
@@ -81,7 +74,7 @@ async function fetchPage(query: Query, did: string, collection: string, progress
 }
 
 /** Checks what can be checked without a signature. */
-function checkPage(wish: Wish, collection: string, progress: Progress, listed: readonly ListedRecord[]) {
+function checkPage(wish: Wish, collection: string, progress: ListProgress, listed: readonly ListedRecord[]) {
   const prefix = `at://${wish.did}/${collection}/`
   let { lastRkey, direction, level } = progress
   const records = listed.map(({ uri, cid, value }, index) => {

@@ -2,19 +2,27 @@ import { Failure, type Unavailable } from '../atproto/outcome.js'
 import type { EventName } from '../events.js'
 import { namesEveryCollection, wantedCollections } from '../jobs/scope.js'
 import type { PoolClient } from '../store/database.js'
-import { entombMissing, forgetReadings, type Move, type RepoStep, storedCollections } from '../store/steps.js'
-import { isRetryable, type Method, type RepoStatus } from '../verdict.js'
+import {
+  entombMissing,
+  forgetReadings,
+  type Move,
+  type ReceiptRow,
+  type RepoStep,
+  storedCollections,
+  weakenRecords,
+} from '../store/steps.js'
+import { isRetryable, type RepoStatus } from '../verdict.js'
 import type { EngineContext } from './context.js'
 import type { Assignment } from './fetch.js'
-import { GaveUpReading, type Progress, type Reading } from './list-records.js'
+import { GaveUpReading } from './list-records.js'
+import { methodOf, type Progress, type Reading } from './reading.js'
 import { afterFailure } from './retry.js'
+import type { StandingVerdict } from './unchanged.js'
 
 /** The host has another driver by now, or the repo its outcome: nothing more of it is to be written. */
 export class ClaimLost extends Error {
   override readonly name = 'ClaimLost'
 }
-
-const METHOD: Method = 'list-records'
 
 /** One repo under a driver: what is durable of it, and the steps that move it on. */
 export class RepoState {
@@ -23,24 +31,30 @@ export class RepoState {
   #records: number
   /** As it is stored; where it replaces rows, the keys it found are stored too. */
   #progress: Progress | null
+  #hasRows: boolean
+  #hasSignedRows: boolean
 
   constructor(ctx: EngineContext, assignment: Assignment) {
     this.#ctx = ctx
     this.#assignment = assignment
     this.#records = assignment.repo.records
     this.#progress = assignment.repo.progress as Progress | null
+    this.#hasRows = this.#progress !== null
+    this.#hasSignedRows = this.#progress?.level === 'signed'
   }
 
   /** Makes a reading durable; a complete one with its receipt. */
   async store(reading: Reading): Promise<void> {
     const { kind, progress } = reading
+    this.#hasRows ||= reading.records.length > 0
+    this.#hasSignedRows ||= this.#hasRows && progress.level === 'signed'
     const ids = await this.#ctx.collections.of(progress.collections)
     const rows = reading.records.map(({ collection, ...row }) => ({
       collection: ids.get(collection)!,
       ...row,
     }))
     const content = {
-      method: METHOD,
+      method: methodOf(progress),
       level: progress.level,
       rev: progress.rev,
       rows,
@@ -53,16 +67,55 @@ export class RepoState {
       this.#progress = progress
       return
     }
-    const receipt = {
-      scope: this.#assignment.job.scope,
-      rev: progress.rev,
-      dataCid: null,
-      counts: progress.counts,
-    }
+    const receipt = { scope: this.#assignment.job.scope, counts: progress.counts, ...this.#proofOf(progress) }
     const step = this.#step({ ...content, status: 'completed', receipt })
     if (progress.replaces) await this.#replace(step, progress.reading!, ids)
     else await this.#send(step)
-    this.#tell('repo.completed', { records: progress.records })
+    this.#tell('repo.completed', { records: progress.records, method: content.method, level: progress.level })
+  }
+
+  /** Completes the repo with an earlier verdict, which still holds. */
+  async unchanged({ receipt, counts, unreadable, unreadableFirst }: StandingVerdict): Promise<void> {
+    const { rev, level, dataCid } = receipt
+    const { scope } = this.#assignment.job
+    const records = Object.values(counts).reduce((sum, count) => sum + count, 0)
+    await this.#write({
+      status: 'completed',
+      method: 'unchanged',
+      level,
+      rev,
+      records,
+      receipt: { scope, rev, dataCid, counts, unreadable, unreadableFirst: unreadableFirst ?? [] },
+    })
+    this.#tell('repo.completed', { records, method: 'unchanged', level })
+  }
+
+  get progress(): Progress | null {
+    return this.#progress
+  }
+
+  /** Whether rows of it may be stored by a reading of this job. */
+  get hasRows(): boolean {
+    return this.#hasRows
+  }
+
+  /**
+   * Takes their level from rows that were signed, but are not all there is: an unsigned reading could not replace
+   * them, and they would be taken for what is there now. Not to be called of a repo with a signed receipt.
+   */
+  async weaken(): Promise<void> {
+    if (!this.#hasSignedRows) return
+    const { claim, repo } = this.#assignment
+    await weakenRecords(this.#ctx.db, { host: claim.host, epoch: claim.epoch }, repo.repo)
+    this.#hasSignedRows = false
+  }
+
+  #proofOf(
+    progress: Progress,
+  ): Pick<ReceiptRow, 'rev' | 'dataCid' | 'unreadable' | 'unreadableFirst' | 'readFrom'> {
+    if ('dataCid' in progress) return progress
+    if (progress.rev !== null || progress.reading === undefined) return { rev: progress.rev, dataCid: null }
+    return { rev: null, dataCid: null, readFrom: this.#ctx.clock.toDatabase(progress.reading) }
   }
 
   async unavailable(unavailable: Unavailable): Promise<void> {
@@ -115,12 +168,12 @@ export class RepoState {
   /** Completes the repo, and removes what the reading did not find. */
   async #replace(step: RepoStep, reading: number, read: ReadonlyMap<string, number>): Promise<void> {
     const { collections: wish } = this.#assignment.job
-    const { job, repo, rev, rows } = step
+    const { job, repo, rev, rows, level } = step
     await this.#sendWith(step, async (client) => {
       // A collection of which nothing is left is not among those that the host named.
       const stored = namesEveryCollection(wish) ? read : await storedCollections(client, repo)
       const collections = wantedCollections(wish, [...stored.keys()]).map((nsid) => stored.get(nsid)!)
-      await entombMissing(client, { job, repo, reading, collections, rev, lastPage: rows })
+      await entombMissing(client, { job, repo, reading, collections, rev, level, lastPage: rows })
       if (this.#keepsKeys) await forgetReadings(client, step)
     })
   }

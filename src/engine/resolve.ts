@@ -29,6 +29,10 @@ const BATCH = 1_000
 
 /** Look-ups in flight. The gate sets the pace; this bounds what a slow did:web host can hold up. */
 const CONCURRENCY = 32
+
+/** Batches that may wait to be written. One that cannot be written stops the resolver at this many. */
+const UNWRITTEN_MAX = 2
+
 type Unresolved = Awaited<ReturnType<typeof unresolvedRepos>>[number]
 
 /** @returns when no repo waits for its PDS any more, the directory asks for a pause, or the turn is over */
@@ -57,6 +61,8 @@ class Resolver {
   readonly #signal: AbortSignal
   /** Numbers of the hosts met during this turn, by origin. */
   readonly #hosts = new Map<string, number>()
+  /** Batches that are looked up, and not yet written. */
+  readonly #unwritten = new Set<Promise<void>>()
   #paused = false
   #lost = false
 
@@ -68,6 +74,15 @@ class Resolver {
   }
 
   async run(endsAt: number): Promise<void> {
+    try {
+      await this.#resolveAll(endsAt)
+    } finally {
+      await Promise.allSettled(this.#unwritten)
+    }
+    await Promise.all(this.#unwritten)
+  }
+
+  async #resolveAll(endsAt: number): Promise<void> {
     // Batches in fair turns, until a round over all jobs finds nothing.
     const after = new Map<number, number>()
     for (let found = true; found; ) {
@@ -81,11 +96,12 @@ class Resolver {
         const repos = await unresolvedRepos(this.#ctx.db, { job: job.key, after: from, limit: BATCH })
         const last = repos.at(-1)
         if (!last) continue
-        using hold = await this.#ctx.engagements.enter(job.key)
+        const hold = await this.#ctx.engagements.enter(job.key)
         if (!hold) continue
         found = true
         after.set(job.key, last.id)
         await this.#resolveBatch(job, repos, hold)
+        while (this.#unwritten.size >= UNWRITTEN_MAX) await Promise.race(this.#unwritten)
       }
     }
   }
@@ -94,15 +110,46 @@ class Resolver {
     return this.#signal.aborted || this.#paused || this.#lost
   }
 
+  /** Looks up a batch. The next one need not wait until this one is written. */
   async #resolveBatch(job: RunningJob, repos: readonly Unresolved[], hold: Hold): Promise<void> {
+    const hosts = new Set<number>()
+    const writes: Promise<void>[] = []
+    try {
+      await this.#lookUpBatch(job, repos, hold, { hosts, writes })
+    } finally {
+      const written = this.#finishBatch(writes, hosts, hold)
+      this.#unwritten.add(written)
+      // One that fails stays, and is met at the end.
+      written.then(
+        () => this.#unwritten.delete(written),
+        () => {},
+      )
+    }
+  }
+
+  async #finishBatch(
+    writes: readonly Promise<void>[],
+    hosts: ReadonlySet<number>,
+    hold: Hold,
+  ): Promise<void> {
+    using _ = hold
+    const written = await Promise.allSettled(writes)
+    await this.#ctx.dispatch.wake('drive', hosts)
+    for (const result of written) if (result.status === 'rejected') throw result.reason
+  }
+
+  async #lookUpBatch(
+    job: RunningJob,
+    repos: readonly Unresolved[],
+    hold: Hold,
+    { hosts, writes }: { hosts: Set<number>; writes: Promise<void>[] },
+  ): Promise<void> {
     using waiting = new AnySignal(this.#signal, hold.signal)
     const identities = this.#ctx.identitiesPaced(async () => {
       await this.#gate.pass(waiting.signal)
     })
     await reachStage(this.#ctx.db, job.key, 'resolving-and-fetching', new Date(this.#ctx.now()))
     const atHand = await this.#documentsAtHand(repos)
-    const hosts = new Set<number>()
-    const writes: Promise<void>[] = []
     const queue = repos.values()
     const worker = async () => {
       for (const repo of queue) {
@@ -117,9 +164,7 @@ class Resolver {
       }
     }
     const workers = await Promise.allSettled(Array.from({ length: CONCURRENCY }, worker))
-    const written = await Promise.allSettled(writes)
-    await this.#ctx.dispatch.wake('drive', hosts)
-    for (const result of [...workers, ...written]) if (result.status === 'rejected') throw result.reason
+    for (const result of workers) if (result.status === 'rejected') throw result.reason
   }
 
   async #documentsAtHand(repos: readonly Unresolved[]): Promise<Map<string, DidDocument>> {

@@ -1,5 +1,5 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Tell } from '../events.js'
+import { pause } from '../pause.js'
 import { isConnectionLost, isDatabaseTrouble } from '../store/trouble.js'
 
 /** The pauses between looks whether the database is well again double from the first to the longest, ms. */
@@ -64,9 +64,4 @@ export class Standstill {
       return
     }
   }
-}
-
-/** Whether the time passed without a stop. */
-function pause(milliseconds: number, signal: AbortSignal): Promise<boolean> {
-  return sleep(milliseconds, true, { signal }).catch(() => false)
 }

@@ -1,14 +1,14 @@
-import { setTimeout as sleep } from 'node:timers/promises'
+import { pause } from '../pause.js'
 import { hostsWithWork } from '../store/hosts.js'
 import { stoppingJobs } from '../store/jobs.js'
 import { hostsToList, jobsToDiscover } from '../store/listings.js'
 import { hasUnresolvedRepos, wakeRepos } from '../store/repos.js'
 import { analyzeNewTables } from '../store/statistics.js'
 import { jobsToRequeue, requeueFailedRepos } from '../store/transitions.js'
-import { RETRYABLE_FAILURES } from '../verdict.js'
 import type { EngineContext } from './context.js'
 import { giveUpHostListings } from './discover-host.js'
 import { giveUpHosts } from './give-up.js'
+import { repeatUntil } from './repeat.js'
 import { settleJobs, settleStopping } from './settle.js'
 
 /** Short enough that a lost wake-up is not noticed, long enough to cost nothing. */
@@ -23,17 +23,11 @@ export async function sweepUntil(
   signal: AbortSignal,
   onSwept: () => void,
 ): Promise<void> {
-  while (!signal.aborted) {
-    await ctx.standstill.over()
-    try {
-      await sweep(ctx)
-      onSwept()
-    } catch (error) {
-      const halted = ctx.standstill.notice(error, signal)
-      if (!signal.aborted && !halted) ctx.tell('engine.sweep-failed', { err: error })
-    }
-    await sleep(ctx.sweepEveryMs * (0.75 + ctx.random() / 2), undefined, { signal }).catch(() => {})
+  const swept = async () => {
+    await sweep(ctx)
+    onSwept()
   }
+  await repeatUntil(ctx, signal, swept, () => pause(ctx.sweepEveryMs * (0.75 + ctx.random() / 2), signal))
 }
 
 export async function sweep(ctx: EngineContext): Promise<void> {
@@ -52,13 +46,10 @@ export async function sweep(ctx: EngineContext): Promise<void> {
   for (const job of await stoppingJobs(ctx.db)) await settleStopping(ctx, job)
 }
 
-/** Failed repos that are queued again at once: others want the job's counters too. */
-const REQUEUED_AT_ONCE = 5_000
-
 /** Queues what is to be tried again of a job, some of it in each sweep. */
 async function requeue(ctx: EngineContext, job: number): Promise<void> {
   for (let portions = 0; portions < 10; portions += 1) {
-    if (!(await requeueFailedRepos(ctx.db, job, RETRYABLE_FAILURES, REQUEUED_AT_ONCE))) break
+    if (!(await requeueFailedRepos(ctx.db, job))) break
   }
   ctx.notices.tell([job])
 }

@@ -1,5 +1,7 @@
-import { setTimeout as sleep } from 'node:timers/promises'
+import { pause } from '../pause.js'
+import { Pulse } from '../pulse.js'
 import type { EngineContext } from './context.js'
+import { repeatUntil } from './repeat.js'
 
 /** How often this process says that it is alive, and looks which of its jobs are to stop, ms. */
 const LOOK_EVERY_MS = 1_000
@@ -10,7 +12,7 @@ const LOOK_PAUSE_MS = 200
 /** Says that this process is alive, and looks which of the jobs it is engaged in are to stop: soon after a hint. */
 export class JobWatch {
   readonly #ctx: Pick<EngineContext, 'engagements' | 'standstill' | 'tell' | 'now'>
-  #hinted = Promise.withResolvers<void>()
+  readonly #hinted = new Pulse()
 
   constructor(ctx: Pick<EngineContext, 'engagements' | 'standstill' | 'tell' | 'now'>) {
     this.#ctx = ctx
@@ -18,30 +20,24 @@ export class JobWatch {
 
   /** Something of a job has changed, perhaps. */
   hint(job: number): void {
-    if (this.#ctx.engagements.has(job)) this.#hinted.resolve()
+    if (this.#ctx.engagements.has(job)) this.#hinted.beat()
   }
 
   async until(signal: AbortSignal): Promise<void> {
-    const { engagements, standstill, tell, now } = this.#ctx
+    const { engagements, now } = this.#ctx
     let reportAt = Number.NEGATIVE_INFINITY
-    while (!signal.aborted) {
-      await standstill.over()
-      this.#hinted = Promise.withResolvers()
-      try {
-        if (now() >= reportAt) {
-          await engagements.report()
-          reportAt = now() + LOOK_EVERY_MS
-        }
-        await engagements.refresh()
-      } catch (error) {
-        if (!standstill.notice(error, signal)) tell('engine.sweep-failed', { err: error })
+    let hinted = this.#hinted.next
+    const look = async () => {
+      hinted = this.#hinted.next
+      if (now() >= reportAt) {
+        await engagements.report()
+        reportAt = now() + LOOK_EVERY_MS
       }
-      await pause(LOOK_PAUSE_MS, signal)
-      await Promise.race([this.#hinted.promise, pause(LOOK_EVERY_MS - LOOK_PAUSE_MS, signal)])
+      await engagements.refresh()
     }
+    await repeatUntil(this.#ctx, signal, look, async () => {
+      await pause(LOOK_PAUSE_MS, signal)
+      await Promise.race([hinted, pause(LOOK_EVERY_MS - LOOK_PAUSE_MS, signal)])
+    })
   }
-}
-
-async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-  await sleep(milliseconds, undefined, { signal }).catch(() => {})
 }

@@ -1,3 +1,4 @@
+import { Pulse } from '../pulse.js'
 import type { Pool, PoolClient } from '../store/database.js'
 import { type RepoStep, StepBatch } from '../store/steps.js'
 
@@ -12,6 +13,9 @@ const STEPS_MAX = 1_000
 const BYTES_MAX = 8 * 1024 * 1024
 const WAIT_MS = 40
 
+/** Bytes of values that may wait to be written; whoever reads on waits while there are more. */
+const WAITING_BYTES_MAX = 32 * 1024 * 1024
+
 interface Waiting {
   readonly batch: StepBatch
   readonly settle: { resolve: (applied: boolean) => void; reject: (error: unknown) => void }[]
@@ -24,6 +28,9 @@ export class Writer {
   #filling: Waiting | null = null
   #timer: NodeJS.Timeout | null = null
   #writing = 0
+  /** In batches that are full, or under way. */
+  #waitingBytes = 0
+  readonly #roomMade = new Pulse()
 
   /** @param onWritten told of the steps that took effect, once they are durable */
   constructor(pool: Pool, onWritten: (steps: readonly RepoStep[]) => void) {
@@ -46,6 +53,11 @@ export class Writer {
       this.#close()
     else this.#timer ??= setTimeout(() => this.#close(), WAIT_MS)
     return settled
+  }
+
+  /** Waits until there is room for more: whoever is about to read what is then to be written asks first. */
+  async room(): Promise<void> {
+    while (this.#waitingBytes > WAITING_BYTES_MAX) await this.#roomMade.next
   }
 
   /**
@@ -74,7 +86,10 @@ export class Writer {
   #close(): void {
     if (this.#timer) clearTimeout(this.#timer)
     this.#timer = null
-    if (this.#filling) this.#full.push(this.#filling)
+    if (this.#filling) {
+      this.#waitingBytes += this.#filling.batch.valueBytes
+      this.#full.push(this.#filling)
+    }
     this.#filling = null
     this.#pump()
   }
@@ -85,6 +100,8 @@ export class Writer {
       this.#writing += 1
       void this.#send(next).finally(() => {
         this.#writing -= 1
+        this.#waitingBytes -= next.batch.valueBytes
+        this.#roomMade.beat()
         this.#pump()
       })
     }

@@ -22,9 +22,6 @@ const NEEDS: Readonly<Record<'pause' | 'resume' | 'cancel' | 'retry', string>> =
   retry: 'only a job that is completed or failed can be tried again',
 }
 
-/** Failed repos that are queued again at once: at most so many with the request, the rest by the engine. */
-const REQUEUED_AT_ONCE = 5_000
-
 /** How often a move is tried that somebody else's move came in between of. */
 const MOVE_TRIES = 5
 
@@ -76,7 +73,8 @@ export async function retryJob(
     if (requeued + reopened > 0) return requeued
     throw new RequestError('InvalidState', `Job ${job.id} is ${job.status} and has nothing to try again`)
   })
-  if (repos > 0) await requeueFailedRepos(ctx.db, job.key, RETRYABLE_FAILURES, REQUEUED_AT_ONCE)
+  // A portion with the request; the rest is the engine's.
+  if (repos > 0) await requeueFailedRepos(ctx.db, job.key)
   ctx.tell('job.retried', { job: job.id, repos })
   return changed(ctx, job)
 }

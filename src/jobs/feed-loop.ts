@@ -1,4 +1,4 @@
-import { pause } from './feed-wait.js'
+import { pause } from '../pause.js'
 
 /** How often there is a look when nobody says that something has changed, */
 export const LOOK_EVERY_MS = 1_000

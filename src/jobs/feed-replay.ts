@@ -1,9 +1,9 @@
+import { pause } from '../pause.js'
 import { readChanges } from '../store/changes.js'
 import type { Db } from '../store/database.js'
 import type { JobRow } from '../store/jobs.js'
 import { eventsOf, type FeedEvent } from './feed-event.js'
 import { type FeedLoop, LOOK_EVERY_MS } from './feed-loop.js'
-import { pause } from './feed-wait.js'
 
 /** Repos read at once for somebody who comes back with a cursor. */
 const REPLAY_PAGE = 500

@@ -1,10 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
-
-/** Waits, unless the signal says not to any more. */
-export async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-  if (milliseconds > 0) await sleep(milliseconds, undefined, { signal }).catch(() => {})
-}
-
 /** What a promise gives; undefined when the signal is aborted first. */
 export async function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
   if (signal.aborted) {

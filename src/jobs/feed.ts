@@ -1,5 +1,6 @@
 import { RequestError } from '../errors.js'
 import type { Tell } from '../events.js'
+import { pause } from '../pause.js'
 import type { Db } from '../store/database.js'
 import { findJob, type JobRow } from '../store/jobs.js'
 import type { JobStage } from '../verdict.js'
@@ -7,7 +8,7 @@ import { countersOf, eventsOf, type FeedEvent } from './feed-event.js'
 import { FeedLoop, LOOK_EVERY_MS } from './feed-loop.js'
 import { FeedQueue, type Message, type QueueLimits } from './feed-queue.js'
 import { type Replay, Replays, readPage } from './feed-replay.js'
-import { pause, unlessAborted } from './feed-wait.js'
+import { unlessAborted } from './feed-wait.js'
 import { hasEnded } from './state.js'
 
 /** Counters are told no more often than this. */

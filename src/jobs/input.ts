@@ -14,10 +14,6 @@ export const COLLECTIONS_MAX = 100
 export const REPOS_MAX = 1_000
 export const HOSTS_MAX = 100
 
-/** The methods and levels this version can do. */
-export const OFFERED_METHODS: readonly RequestedMethod[] = ['auto', 'list-records']
-export const OFFERED_LEVELS: readonly Level[] = ['content', 'none']
-
 export interface JobInput {
   readonly collections?: readonly string[]
   readonly repos?: readonly string[]
@@ -63,18 +59,20 @@ export function checkInput(input: JobInput, options: HostOptions = PUBLIC_ONLY):
       'repos and hosts are both given; a job is limited to one of them',
     )
   }
+  const method = oneOf('method', input.method ?? 'auto', REQUESTABLE_METHODS)
+  const level = oneOf('level', input.level ?? 'content', LEVELS)
+  if (level === 'signed' && method === 'list-records') {
+    throw new RequestError(
+      'LevelNotOffered',
+      'level signed is not to be had by list-records: nothing signed comes with it. Leave method out, or ask for get-repo or sparse',
+    )
+  }
   return {
     collections,
     repos,
     hosts,
-    method: choose(
-      'method',
-      input.method ?? 'auto',
-      REQUESTABLE_METHODS,
-      OFFERED_METHODS,
-      'MethodNotOffered',
-    ),
-    level: choose('level', input.level ?? 'content', LEVELS, OFFERED_LEVELS, 'LevelNotOffered'),
+    method,
+    level,
     clientToken: checkText('clientToken', input.clientToken),
     name: checkText('name', input.name),
   }
@@ -182,24 +180,12 @@ function assertCount(field: string, entries: readonly string[], max: number, eve
   }
 }
 
-function choose<T extends string>(
-  field: string,
-  value: string,
-  known: readonly T[],
-  offered: readonly T[],
-  notOffered: 'MethodNotOffered' | 'LevelNotOffered',
-): T {
+function oneOf<T extends string>(field: string, value: string, known: readonly T[]): T {
   const choice = known.find((word) => word === value)
   if (choice === undefined) {
     throw new RequestError(
       'InvalidRequest',
       `${field} is ${quoted(value)}, but must be one of ${known.join(', ')}`,
-    )
-  }
-  if (!offered.includes(choice)) {
-    throw new RequestError(
-      notOffered,
-      `${field} ${value} is not offered by this service; it offers ${offered.join(', ')}`,
     )
   }
   return choice

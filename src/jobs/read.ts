@@ -119,13 +119,19 @@ export async function listRecords(
   },
 ): Promise<Page<StoredRecord>> {
   const job = await getJobWithDetails(ctx, asker, query.job)
-  const did =
-    query.repo === null || query.repo.startsWith('did:') ? query.repo : await resolveHandle(ctx, query.repo)
-  if (query.repo !== null && did === null) {
-    throw new RequestError('InvalidRequest', `repo: no account answers to the handle ${query.repo}`)
-  }
+  const did = query.repo === null ? null : await didOf(ctx, query.repo)
   const wanted = { job: job.key, scope: job.scope, collection: query.collection, did }
   return readRecordPage(ctx.db, { ...wanted, limit: query.limit }, query.after)
+}
+
+/**
+ * The account that a DID or a handle names.
+ * @throws RequestError `InvalidRequest` for a handle that no account answers to
+ */
+export async function didOf(ctx: JobsContext, repo: string): Promise<string> {
+  const did = repo.startsWith('did:') ? repo : await resolveHandle(ctx, repo)
+  if (did === null) throw new RequestError('InvalidRequest', `repo: no account answers to the handle ${repo}`)
+  return did
 }
 
 /** Asks for one row more than wanted: so a page says whether another follows. */

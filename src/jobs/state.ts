@@ -101,9 +101,6 @@ export function movesOf(event: JobEvent): { from: JobStatus; to: JobStatus }[] {
 /** A job that has ended: its counters stand, and its details may be deleted. */
 export const ENDED_STATUSES = ['cancelled', 'completed', 'failed'] as const satisfies readonly JobStatus[]
 
-/** A job in one of these moves nothing: no step of its repos takes effect. */
-export const STOPPED_STATUSES = ['paused', ...ENDED_STATUSES] as const satisfies readonly JobStatus[]
-
 export function hasEnded(status: JobStatus): boolean {
   return (ENDED_STATUSES as readonly JobStatus[]).includes(status)
 }

@@ -6,6 +6,8 @@ import * as jobControl from './migrations/0002-job-control.js'
 import * as hosts from './migrations/0003-hosts.js'
 import * as discovery from './migrations/0004-discovery.js'
 import * as workers from './migrations/0005-workers.js'
+import * as verified from './migrations/0006-verified.js'
+import * as manifest from './migrations/0007-manifest.js'
 import type { Database } from './schema.js'
 
 export type Db = Kysely<Database>
@@ -20,6 +22,8 @@ const MIGRATIONS: Record<string, Migration> = {
   '0003-hosts': hosts,
   '0004-discovery': discovery,
   '0005-workers': workers,
+  '0006-verified': verified,
+  '0007-manifest': manifest,
 }
 
 /** The oldest server the statements are written for. */

@@ -60,7 +60,7 @@ export async function deleteDetailsPortion(db: Db, limit: number): Promise<boole
     .limit(1)
     .executeTakeFirst()
   if (!job) return false
-  for (const table of ['job_repo', 'reading_page', 'listing'] as const) {
+  for (const table of ['manifest_part', 'job_repo', 'reading_page', 'listing'] as const) {
     const { numAffectedRows } = await sql`
       delete from ${sql.table(table)} where ctid = any(array(
         select ctid from ${sql.table(table)} where job = ${job.key} limit ${limit} for update skip locked

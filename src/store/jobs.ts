@@ -47,7 +47,12 @@ const jobs = (db: Db) =>
   db
     .selectFrom('job')
     .innerJoin('job_progress as p', 'p.job', 'job.key')
+    // Only the one of this end: a job that is tried again has none until it has ended anew.
+    .leftJoin('manifest as m', (join) =>
+      join.onRef('m.job', '=', 'job.key').onRef('m.completed_at', '=', 'job.completed_at'),
+    )
     .selectAll('job')
+    .select(['m.hash as manifest_hash', 'm.receipts as manifest_receipts', 'm.built_at as manifest_built_at'])
     .select([
       'p.seq',
       'p.state_seq',

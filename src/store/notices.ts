@@ -1,12 +1,15 @@
 import { once } from 'node:events'
-import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
+import { pause } from '../pause.js'
 import type { Pool } from './database.js'
 
 const CHANNEL = 'aquifer_job'
 
 /** What there is to tell goes out at once, and then no more often than this: all of a pause in one query. */
 const TELL_EVERY_MS = 250
+
+/** Notices keep no process from ending. */
+const UNNOTICED = { ref: false }
 
 /** The pauses between attempts to listen again double from the first to the longest. */
 const LISTEN_PAUSE_MS = 250
@@ -68,19 +71,19 @@ export class JobNotices implements AsyncDisposable {
       if (jobs.length === 0) return
       const text = 'select pg_notify($1, job::text) from unnest($2::int[]) as job'
       await this.#pool.query(text, [CHANNEL, jobs]).catch(() => {})
-    } while (await pauseFor(TELL_EVERY_MS, signal))
+    } while (await pause(TELL_EVERY_MS, signal, UNNOTICED))
   }
 
   async #listen(): Promise<void> {
     const { signal } = this.#closing
-    let pause = LISTEN_PAUSE_MS
+    let pauseMs = LISTEN_PAUSE_MS
     const began = () => {
-      pause = LISTEN_PAUSE_MS
+      pauseMs = LISTEN_PAUSE_MS
     }
     do {
       await this.#listenOnce(began, signal).catch(() => {})
-      pause = Math.min(2 * pause, LISTEN_PAUSE_MS_MAX)
-    } while (await pauseFor(pause / 2, signal))
+      pauseMs = Math.min(2 * pauseMs, LISTEN_PAUSE_MS_MAX)
+    } while (await pause(pauseMs / 2, signal, UNNOTICED))
   }
 
   /** Listens until the connection is lost. The pool's options say anew each time where the server is. */
@@ -97,7 +100,7 @@ export class JobNotices implements AsyncDisposable {
       await ended
     } finally {
       const end = client.end().catch(() => {})
-      await Promise.race([end, pauseFor(END_MS)])
+      await Promise.race([end, pause(END_MS, undefined, UNNOTICED)])
     }
   }
 
@@ -105,9 +108,4 @@ export class JobNotices implements AsyncDisposable {
     if (!Number.isSafeInteger(job)) return
     for (const listener of this.#listeners) listener(job)
   }
-}
-
-/** Whether the time passed without an end. It keeps no process from ending. */
-function pauseFor(milliseconds: number, signal?: AbortSignal): Promise<boolean> {
-  return sleep(milliseconds, true, { ...(signal && { signal }), ref: false }).catch(() => false)
 }

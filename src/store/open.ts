@@ -1,7 +1,7 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Config } from '../config.js'
 import { SetupError } from '../errors.js'
 import type { Tell } from '../events.js'
+import { pause } from '../pause.js'
 import { type EmbeddedPostgres, EmbeddedPostgresError, startEmbeddedPostgres } from '../postgres/embedded.js'
 import { AnySignal } from '../signals.js'
 import { migrate, openStore, type Pool, type Store } from './database.js'
@@ -11,6 +11,9 @@ import { isConnectionLost } from './trouble.js'
 const LOOK_EVERY_MS = 1_500
 /** The longest that one look takes: a server that is slow to answer is left alone. */
 const LOOK_MS_MAX = 10_000
+/** What only looks after the database keeps no process from ending. */
+const UNNOTICED = { ref: false }
+
 /** The pauses between attempts to bring the server back double from the first to the longest. */
 const REVIVE_PAUSE_MS = 1_000
 const REVIVE_PAUSE_MS_MAX = 60_000
@@ -84,18 +87,18 @@ function keepAlive(
   const { signal } = stopping
   let current = first
   const watch = async () => {
-    let pause = REVIVE_PAUSE_MS
-    while (await pauseFor(LOOK_EVERY_MS, signal)) {
+    let pauseMs = REVIVE_PAUSE_MS
+    while (await pause(LOOK_EVERY_MS, signal, UNNOTICED)) {
       const lost = await lookAt(pool, signal)
       if (lost === null || signal.aborted) continue
       tell('database.embedded', { what: 'postgres.lost', reason: lost.message })
       try {
         current = await replace(current, start, pool, tell)
-        pause = REVIVE_PAUSE_MS
+        pauseMs = REVIVE_PAUSE_MS
       } catch (error) {
-        tell('database.connection-lost', { err: error, triedAgainInMs: pause })
-        await pauseFor(pause, signal)
-        pause = Math.min(2 * pause, REVIVE_PAUSE_MS_MAX)
+        tell('database.connection-lost', { err: error, triedAgainInMs: pauseMs })
+        await pause(pauseMs, signal, UNNOTICED)
+        pauseMs = Math.min(2 * pauseMs, REVIVE_PAUSE_MS_MAX)
       }
     }
   }
@@ -134,15 +137,10 @@ async function lookAt(pool: Pool, signal: AbortSignal): Promise<Error | null> {
   )
   const done = new AbortController()
   using either = new AnySignal(signal, done.signal)
-  const late = pauseFor(LOOK_MS_MAX, either.signal).then(() => null)
+  const late = pause(LOOK_MS_MAX, either.signal, UNNOTICED).then(() => null)
   try {
     return await Promise.race([answer, late])
   } finally {
     done.abort()
   }
-}
-
-/** Whether the time passed without a stop. It keeps no process from ending. */
-function pauseFor(milliseconds: number, signal: AbortSignal): Promise<boolean> {
-  return sleep(milliseconds, true, { signal, ref: false }).catch(() => false)
 }

@@ -15,6 +15,8 @@ export interface DueRepo {
   readonly stored: boolean
   /** The newest rev that any receipt of it has. */
   readonly lastRev: string | null
+  /** Whether a receipt of it is signed: what was stored with it is not replaced by less. */
+  readonly signed: boolean
 }
 
 /**
@@ -27,9 +29,12 @@ export async function dueRepos(
 ): Promise<DueRepo[]> {
   const { rows } = await sql<DueRepo>`
     select r.id, r.did, r.repo, r.status, r.attempts, r.records, r.progress,
-           exists (select 1 from record where record.repo = r.repo) as stored,
-           (select max(receipt.rev) from receipt where receipt.repo = r.repo) as "lastRev"
+           exists (select 1 from record where record.repo = r.repo) as stored, known.*
     from job_repo r
+    cross join lateral (
+      select max(receipt.rev) as "lastRev", coalesce(bool_or(receipt.level = 'signed'), false) as signed
+      from receipt where receipt.repo = r.repo
+    ) known
     where r.host = ${due.host} and r.job = ${due.job} and r.id > ${due.after}
       and r.status in ('resolved', 'fetching') and r.retry_at is null
     order by r.id
@@ -37,15 +42,16 @@ export async function dueRepos(
   return rows
 }
 
-/** Whether records of a repo are stored, or have been. */
-export async function hasRecords(db: Db, repo: number): Promise<boolean> {
-  const row = await db
-    .selectFrom('record')
-    .select('rkey')
-    .where('repo', '=', repo)
-    .limit(1)
-    .executeTakeFirst()
-  return row !== undefined
+/** What is stored of a repo by now. */
+export async function storedOf(
+  db: Db,
+  repo: number,
+): Promise<Pick<DueRepo, 'stored' | 'lastRev' | 'signed'>> {
+  const { rows } = await sql<Pick<DueRepo, 'stored' | 'lastRev' | 'signed'>>`
+    select exists (select 1 from record where record.repo = ${repo}::bigint) as stored,
+           max(receipt.rev) as "lastRev", coalesce(bool_or(receipt.level = 'signed'), false) as signed
+    from receipt where receipt.repo = ${repo}::bigint`.execute(db)
+  return rows[0]!
 }
 
 /** Repos of a job whose PDS is not known yet and may be looked up now. */
@@ -121,6 +127,8 @@ export async function listRepos(
       'c.level',
       'c.records as receipt_records',
       'c.completed_at',
+      'c.unreadable',
+      'c.unreadable_first',
       'ch.origin as receipt_origin',
     ])
     .orderBy('r.did')

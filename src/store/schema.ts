@@ -21,13 +21,17 @@ export interface Database {
   record: RecordTable
   scope: { id: Generated<number>; hash: string; collections: string[] }
   receipt: ReceiptTable
+  repo_rev: { repo: number; host: number; rev: string; first_seen_at: Date; seen_at: Date }
   host: HostTable
+  rev_listing: RevListingTable
   host_turns: { host: number; taken_until: Generated<Date> }
   /** document is JSON text: a stranger's document may hold what jsonb refuses. */
   identity: { did: string; document: string; handle: string | null; updated_at: Date }
   spent_token: { issuer: string; jti: string; expires_at: Date }
   job: JobTable
   job_progress: JobProgressTable
+  manifest: ManifestTable
+  manifest_part: ManifestPartTable
   job_failure: { job: number; class: FailureClass; count: number }
   listing: ListingTable
   start_cursor: StartCursorTable
@@ -64,6 +68,16 @@ export interface ReceiptTable {
   data_cid: string | null
   counts: Json<Record<string, number>>
   completed_at: Date
+  unreadable: Generated<number>
+  unreadable_first: Json<UnreadableRecord[]> | null
+  read_from: Date | null
+}
+
+/** A record that a signed tree names, but whose bytes are not valid data. */
+export interface UnreadableRecord {
+  collection: string
+  rkey: string
+  cid: string
 }
 
 export interface HostTable {
@@ -79,6 +93,22 @@ export interface HostTable {
   unanswered_since: Date | null
   given_up: Generated<boolean>
   budget: ColumnType<unknown, string | null, string | null>
+  unsupported: Generated<string[]>
+  unsupported_at: Date | null
+}
+
+export interface RevListingTable {
+  host: number
+  jobs: number[]
+  began_at: Date
+  cursor: string | null
+  pages: Generated<number>
+  mark: string | null
+  listed: Generated<number>
+  wanted: Generated<number>
+  done: Generated<boolean>
+  attempts: Generated<number>
+  retry_at: Date | null
 }
 
 export interface JobTable {
@@ -104,6 +134,7 @@ export interface JobTable {
   details: Generated<JobDetails>
   repo_limit: number | null
   retrying: FailureClass[] | null
+  manifest_of: Date | null
 }
 
 export interface JobProgressTable {
@@ -117,6 +148,25 @@ export interface JobProgressTable {
   unavailable: Generated<number>
   failed: Generated<number>
   records: Generated<number>
+}
+
+export interface ManifestTable {
+  job: number
+  completed_at: Date
+  hash: string
+  head: string
+  receipts: number
+  parts: number
+  built_at: Date
+}
+
+export interface ManifestPartTable {
+  job: number
+  completed_at: Date
+  part: number
+  last_did: string
+  tally: Json<unknown>
+  lines: Buffer
 }
 
 export interface ListingTable {

@@ -5,8 +5,8 @@ const IS_NEWS = `(live.moved_to is not null or live.status not in ('waiting', 'f
  * The statement that writes a batch of steps. Its parts run in this order, each taking its locks in one order,
  * so that no two batches wait for each other: hosts, records, jobs, repos of jobs, failures, receipts.
  *
- * Parameters: $1 to $23 the steps as columns, $24 to $28 their records as columns (n: the number of the step,
- * from 1), $29 how many steps there are. Gives the numbers of the steps that took effect.
+ * Parameters: $1 to $26 the steps as columns, $27 to $31 their records as columns (n: the number of the step,
+ * from 1), $32 how many steps there are. Gives the numbers of the steps that took effect.
  */
 export const WRITE_STEPS = `
 with step as materialized (
@@ -14,11 +14,11 @@ with step as materialized (
     $1::int[], $2::text[], $3::bigint[], $4::int[], $5::bigint[], $6::text[], $7::int[], $8::int[], $9::text[],
     $10::text[], $11::text[], $12::text[], $13::int[], $14::timestamptz[], $15::text[], $16::int[], $17::int[],
     $18::text[], $19::text[], $20::int[], $21::text[], $22::text[],
-    $23::bigint[]
+    $23::int[], $24::text[], $25::timestamptz[], $26::bigint[]
   ) with ordinality as t (
     job, did, repo, host, epoch, status, moved_to, first_resolved, method,
     failure, reason, message, attempts, retry_at, progress, records, records_added,
-    level, rev, scope, data_cid, counts, reading, n
+    level, rev, scope, data_cid, counts, unreadable, unreadable_first, read_from, reading, n
   )
 ),
 -- Sharing the host rows to the commit holds off whoever wants to raise an epoch; the order prevents deadlock.
@@ -41,7 +41,7 @@ live as materialized (
 wanted as (
   select distinct on (live.repo, r.collection, r.rkey collate "C")
     live.repo, r.collection, r.rkey, live.level::proof_level, r.cid, live.rev, r.value
-  from unnest($24::int[], $25::int[], $26::text[], $27::text[], $28::text[]) as r (n, collection, rkey, cid, value)
+  from unnest($27::int[], $28::int[], $29::text[], $30::text[], $31::text[]) as r (n, collection, rkey, cid, value)
   join live on live.n = r.n
   order by live.repo, r.collection, r.rkey collate "C",
     live.level::proof_level desc, live.rev collate "C" desc nulls last, live.n desc
@@ -82,11 +82,11 @@ changed as (
   -- All that a receipt needs, too: joining live again would compare every step with every other one.
   returning live.n, r.job, r.status, r.failure, r.method, r.records, live.first_resolved, live.records_added,
             live.repo, live.host, live.level, live.rev, live.scope, live.data_cid, live.counts,
-            live.reading
+            live.unreadable, live.unreadable_first, live.read_from, live.reading
 ),
 counted as (
   update job_progress p
-  set seq = p.seq + $29::int,
+  set seq = p.seq + $32::int,
       resolved = p.resolved + c.resolved,
       completed = p.completed + c.completed,
       unavailable = p.unavailable + c.unavailable,
@@ -113,22 +113,27 @@ failures as (
 found as (
   insert into reading_page (job, repo, reading, collection, rkeys)
   select changed.job, changed.repo, changed.reading, r.collection, array_agg(r.rkey)
-  from unnest($24::int[], $25::int[], $26::text[]) as r (n, collection, rkey)
+  from unnest($27::int[], $28::int[], $29::text[]) as r (n, collection, rkey)
   join changed on changed.n = r.n
   where (select count(reading) from changed) > 0 and changed.reading is not null
   group by changed.job, changed.repo, changed.reading, r.collection
 ),
 receipts as (
-  insert into receipt (repo, scope, records, level, method, host, rev, data_cid, counts, completed_at)
+  insert into receipt (
+    repo, scope, records, level, method, host, rev, data_cid, counts, unreadable, unreadable_first, read_from,
+    completed_at
+  )
   select distinct on (repo, scope)
-    repo, scope, records, level::proof_level, method, host, rev, data_cid, counts::jsonb, now()
+    repo, scope, records, level::proof_level, method, host, rev, data_cid, counts::jsonb,
+    unreadable, unreadable_first::jsonb, read_from, now()
   from changed
   where status = 'completed'
   order by repo, scope, level::proof_level desc, rev collate "C" desc nulls last, n desc
   on conflict (repo, scope) do update
     set records = excluded.records, level = excluded.level, method = excluded.method, host = excluded.host,
         rev = excluded.rev, data_cid = excluded.data_cid, counts = excluded.counts,
-        completed_at = excluded.completed_at
+        unreadable = excluded.unreadable, unreadable_first = excluded.unreadable_first,
+        read_from = excluded.read_from, completed_at = excluded.completed_at
     where excluded.level >= receipt.level and (receipt.rev is null or excluded.rev is null or excluded.rev >= receipt.rev)
 )
 select n::int as n from changed`

@@ -1,6 +1,8 @@
+import { sql } from 'kysely'
 import type pg from 'pg'
 import type { FailureClass, Level, Method, RepoStatus, UnavailableReason } from '../verdict.js'
 import { bigintArray, IntArray, intArray, TextArray, textArray } from './binary.js'
+import type { Db } from './database.js'
 import { WRITE_STEPS } from './steps-statement.js'
 import { printable } from './text.js'
 
@@ -23,8 +25,8 @@ export interface RecordRow {
   readonly collection: number
   readonly rkey: string
   readonly cid: string
-  /** JSON text. */
-  readonly value: string
+  /** JSON text; null where the record's bytes are not valid data. */
+  readonly value: string | null
 }
 
 export interface ReceiptRow {
@@ -33,6 +35,11 @@ export interface ReceiptRow {
   readonly dataCid: string | null
   /** Records per collection. */
   readonly counts: Readonly<Record<string, number>>
+  /** Records whose bytes are not valid data, and the first of them; none when absent. */
+  readonly unreadable?: number
+  readonly unreadableFirst?: readonly { collection: string; rkey: string; cid: string }[]
+  /** A moment, by the database's clock, before which nothing of all this was read. Not of use where there is a rev. */
+  readonly readFrom?: Date
 }
 
 export interface RepoStep {
@@ -137,6 +144,9 @@ export class StepBatch {
         intArray(steps.map((s) => s.receipt?.scope ?? null)),
         textArray(steps.map((s) => s.receipt?.dataCid ?? null)),
         textArray(steps.map((s) => (s.receipt ? JSON.stringify(s.receipt.counts) : null))),
+        intArray(steps.map((s) => s.receipt?.unreadable ?? 0)),
+        textArray(steps.map((s) => listText(s.receipt?.unreadableFirst ?? []))),
+        steps.map((s) => s.receipt?.readFrom ?? null),
         bigintArray(steps.map((s) => s.reading ?? null)),
         this.#ordinals.toParameter(),
         this.#collections.toParameter(),
@@ -152,8 +162,13 @@ export class StepBatch {
   }
 }
 
-/** What a reading without signatures at rev $3 may remove. */
-const REMOVABLE = `cid is not null and level < 'signed' and (rev is null or rev <= $3)`
+function listText(list: readonly object[]): string | null {
+  return list.length === 0 ? null : JSON.stringify(list)
+}
+
+/** What a reading at rev $3 may remove: of signed rows nothing, unless it is signed itself. */
+const removable = (level: Level) =>
+  `cid is not null and (rev is null or rev <= $3)${level === 'signed' ? '' : " and level < 'signed'"}`
 
 /** Keys in hand at once while records are removed. */
 const GONE_ROWS = 10_000
@@ -184,21 +199,23 @@ export interface EndedReading {
   /** All it was for. */
   readonly collections: readonly number[]
   readonly rev: string | null
+  readonly level: Level
   readonly lastPage: readonly Pick<RecordRow, 'collection' | 'rkey'>[]
 }
 
 /**
  * Removes the records of a repo that a complete reading did not contain, and leaves tombstones. Part of the
- * transaction that completes the repo. Signed rows stay: an unsigned reading proves nothing against them. Rows
- * with a rev stay unless the reading has one that is as new.
+ * transaction that completes the repo. Signed rows stay unless the reading is signed: an unsigned one proves nothing
+ * against them. Rows with a rev stay unless the reading has one that is as new.
  * @returns how many records were removed
  */
 export async function entombMissing(client: pg.ClientBase, ended: EndedReading): Promise<number> {
+  const isRemovable = removable(ended.level)
   // A set difference, because it takes the time of a sort at worst. An anti-join takes the square of the keys
   // when the planner expects few rows, as it does for a repo that is larger than the others.
   await client.query(
     `declare gone no scroll cursor for
-     select collection, rkey from record where repo = $1 and collection = any($2::int[]) and ${REMOVABLE}
+     select collection, rkey from record where repo = $1 and collection = any($2::int[]) and ${isRemovable}
      except (
        select page.collection, kept.rkey
        from reading_page page, unnest(page.rkeys) as kept (rkey)
@@ -223,7 +240,7 @@ export async function entombMissing(client: pg.ClientBase, ended: EndedReading):
     for (const [collection, keys] of Map.groupBy(rows, (row) => row.collection)) {
       const { rowCount } = await client.query(
         `update record set cid = null, value = null, rev = coalesce($3, rev)
-         where repo = $1 and collection = $2 and rkey = any($4::text[]) and ${REMOVABLE}`,
+         where repo = $1 and collection = $2 and rkey = any($4::text[]) and ${isRemovable}`,
         [ended.repo, collection, ended.rev, textArray(keys.map(({ rkey }) => rkey))],
       )
       removed += rowCount ?? 0
@@ -232,6 +249,14 @@ export async function entombMissing(client: pg.ClientBase, ended: EndedReading):
   }
   await client.query('close gone')
   return removed
+}
+
+/** Makes signed rows of a repo that has no signed receipt replaceable by unsigned readings, under a driver's claim. */
+export async function weakenRecords(db: Db, fence: Fence, repo: number): Promise<void> {
+  await sql`
+    update record set level = 'content'
+    where repo = ${repo} and level = 'signed'
+      and exists (select from host where id = ${fence.host} and epoch = ${fence.epoch} for share)`.execute(db)
 }
 
 /** Drops the keys that readings of a repo by a job found. Part of the transaction that ends such a reading. */

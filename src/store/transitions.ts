@@ -1,5 +1,5 @@
 import { type RawBuilder, type SqlBool, sql } from 'kysely'
-import type { FailureClass, JobStatus } from '../verdict.js'
+import { type FailureClass, type JobStatus, RETRYABLE_FAILURES } from '../verdict.js'
 import type { Db, Trx } from './database.js'
 
 /**
@@ -175,15 +175,10 @@ export async function jobsToRequeue(db: Db): Promise<number[]> {
 /**
  * Queues a portion of a job's failed repos again, with all their tries. What was stored of one whose failure may go
  * away by itself counts: it goes on there. Any number of processes may do so at once.
- * @param goingOn the failures that may go away by themselves
+ * @param limit how many at once: others want the job's counters too
  * @returns whether there may be more
  */
-export async function requeueFailedRepos(
-  db: Db,
-  key: number,
-  goingOn: readonly FailureClass[],
-  limit: number,
-): Promise<boolean> {
+export async function requeueFailedRepos(db: Db, key: number, limit = 5_000): Promise<boolean> {
   return db.transaction().execute(async (trx) => {
     // Taken before the repos, as whoever writes a step takes it: so portions come one after the other.
     await trx.selectFrom('job_progress').select('seq').where('job', '=', key).forUpdate().execute()
@@ -199,10 +194,10 @@ export async function requeueFailedRepos(
         update job_repo r
         set status = (case
               when r.host is null then 'waiting'
-              when r.failure = any(${[...goingOn]}::failure_class[]) and r.progress is not null then 'fetching'
+              when r.failure = any(${[...RETRYABLE_FAILURES]}::failure_class[]) and r.progress is not null then 'fetching'
               else 'resolved'
             end)::repo_status,
-            progress = case when r.failure = any(${[...goingOn]}::failure_class[]) then r.progress end,
+            progress = case when r.failure = any(${[...RETRYABLE_FAILURES]}::failure_class[]) then r.progress end,
             failure = null, message = null, attempts = 0, retry_at = null,
             seq = p.seq + picked.n, changed_at = now()
         from picked, job_progress p

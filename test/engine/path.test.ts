@@ -136,10 +136,11 @@ describe('a whole backfill on real PDSs, a real directory and a real Postgres', 
     })
     expect(bigRepo.receipt).toMatchObject({
       totalRecords: 1_001,
-      level: 'content',
-      method: 'list-records',
+      level: 'signed',
+      method: 'get-repo',
       counts: [{ collection: STATUS, count: 1_001 }],
     })
+    expect(bigRepo.receipt?.dataCid).toMatch(/^bafyrei/)
     expect(bigRepo.receipt?.rev).toMatch(/^[a-z2-7]{13}$/)
     expect(await repoOf(backfill, job.id, empty.did)).toMatchObject({
       status: 'completed',

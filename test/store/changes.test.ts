@@ -93,7 +93,7 @@ test('failed repos that are queued again are changes', async () => {
   await store.db
     .transaction()
     .execute((trx) => markForRetry(trx, job.key, { classes: ['timeout'], repoLimit: null }))
-  await requeueFailedRepos(store.db, job.key, [], 10)
+  await requeueFailedRepos(store.db, job.key)
   expect((await changes(job, after)).repos).toMatchObject([{ did: didOf(0), status: 'resolved' }])
 })
 

@@ -69,6 +69,7 @@ function ended(move: Partial<EndedReading> = {}): EndedReading {
     reading: READING,
     collections: [job.collections.get(POST)!],
     rev: '3kb',
+    level: 'content',
     lastPage: [],
     ...move,
   }

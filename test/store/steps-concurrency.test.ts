@@ -86,7 +86,15 @@ test('writes about the same jobs, hosts and records in any order never block eac
       const { job, repo, rev } = end
       const collections = rows.map(({ collection }) => collection)
       await writer.writeWith({ ...end, rows }, async (client) => {
-        await entombMissing(client, { job, repo, rev, reading: number, collections, lastPage: [] })
+        await entombMissing(client, {
+          job,
+          repo,
+          rev,
+          level: 'content',
+          reading: number,
+          collections,
+          lastPage: [],
+        })
         await forgetReadings(client, end)
       })
     }

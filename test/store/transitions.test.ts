@@ -236,7 +236,7 @@ test('repos that failed are queued again by class, with all their tries', async 
     expect(await jobsToRequeue(store.db)).toEqual([job.key])
     // It is not at its end meanwhile, though no repo is open.
     expect(await jobsAtEnd(store.db, null)).toEqual([])
-    while (await requeueFailedRepos(store.db, job.key, RETRYABLE_FAILURES, 2)) {}
+    while (await requeueFailedRepos(store.db, job.key, 2)) {}
     expect(await jobsToRequeue(store.db)).toEqual([])
     return marked
   }

@@ -6,7 +6,7 @@ import { readConfig } from '../../src/config.js'
 import type { TestDatabase } from './database.js'
 import type { Caller } from './network/caller.js'
 import { findFreePort } from './network/loopback.js'
-import { type Backfill, clientOf } from './service.js'
+import { type Backfill, clientOf, SERVICE_KEY } from './service.js'
 import { eventually } from './wait.js'
 
 /** A line of a process's log. */
@@ -62,6 +62,7 @@ export class AquiferProcess implements AsyncDisposable {
       PORT: String(port),
       DATABASE_URL: options.database.url,
       BACKFILL_ACCESS: 'open',
+      SERVICE_KEY,
       HOST_MAX_RPM: '100000',
       HOST_START_RPM: '100000',
       PLC_RPM: '100000',

@@ -7,6 +7,9 @@ import type { Caller } from './network/caller.js'
 import { findFreePort } from './network/loopback.js'
 import type { Network } from './network/network.js'
 
+/** A service's key that is nobody's: without one, each would leave a file. */
+export const SERVICE_KEY = '5e'.repeat(32)
+
 /** Quick enough for tests; what they mean is tested where they are decided. */
 export const QUICK_RETRY: Overrides['retry'] = {
   repo: { attempts: 3, firstDelayMs: 20, maxDelayMs: 100 },
@@ -42,6 +45,7 @@ export async function startTestService(options: TestServiceOptions): Promise<Tes
     PORT: String(port),
     DATABASE_URL: database.url,
     BACKFILL_ACCESS: 'open',
+    SERVICE_KEY,
     HOST_MAX_RPM: '100000',
     HOST_START_RPM: '100000',
     PLC_RPM: '100000',

@@ -31,6 +31,7 @@ const ALL_SET = {
   TRUST_PROXY: '1',
   SERVICE_DID: 'did:plc:bbbbbbbbbbbbbbbbbbbbbbbb',
   CONTACT: 'ops@backfill.example',
+  SERVICE_KEY: '5e'.repeat(32),
   DATABASE_URL: 'postgres://user@db.example:5433/aquifer?sslmode=require',
   DATA_DIR: '/var/lib/aquifer',
   DATABASE_CONNECTIONS: '20',
@@ -46,6 +47,7 @@ const ALL_SET = {
   PLC_RPM: '500',
   ENGINE_HOSTS: '10',
   ENGINE_QUEUED_REPOS: '1000',
+  SPOOL_DIR: '/tmp/aquifer-spool',
   DETAILS_RETENTION_DAYS: '7',
   BACKFILL_ACCESS: 'open',
   BACKFILL_ADMINS: `${ALICE},${WEB}`,
@@ -60,7 +62,7 @@ describe('the configuration', () => {
   it('has a default for everything, which reaches nobody but the public network', () => {
     expect(readConfig({})).toEqual({
       server: { host: '127.0.0.1', port: 3000, publicUrl: 'http://localhost:3000', trustedProxies: 0 },
-      identity: { did: 'did:web:localhost%3A3000', contact: null },
+      identity: { did: 'did:web:localhost%3A3000', contact: null, key: null },
       database: { url: null, dataDirectory: '.aquifer', connections: 10 },
       network: {
         relays: ['https://bsky.network'],
@@ -74,7 +76,7 @@ describe('the configuration', () => {
         directoryRpm: 1_500,
         hostConcurrency: 4,
       },
-      engine: { hosts: 64, queuedRepos: 50_000, detailsRetentionDays: 28 },
+      engine: { hosts: 64, queuedRepos: 50_000, spoolDirectory: '.aquifer/spool', detailsRetentionDays: 28 },
       access: { mode: 'allowlist', admins: [], allowed: [] },
       quotas: { runningJobs: 20, reposPerJob: null, requestsPerMinute: 3_000 },
       logLevel: 'info',
@@ -87,7 +89,7 @@ describe('the configuration', () => {
   })
 
   it('is described by the names and values it was read from', () => {
-    expect(describeConfig(readConfig(ALL_SET))).toEqual(ALL_SET)
+    expect(describeConfig(readConfig(ALL_SET))).toEqual({ ...ALL_SET, SERVICE_KEY: '(set)' })
     expect(Object.keys(describeConfig(readConfig({}))).sort()).toEqual(variables())
     expect(Object.keys(ALL_SET).sort()).toEqual(variables())
   })
@@ -203,6 +205,8 @@ describe('what is wrong with it', () => {
     ['CONTACT', 'a\nb'],
     ['DATABASE_URL', 'mysql://localhost/aquifer'],
     ['DATABASE_URL', 'localhost'],
+    ['SERVICE_KEY', 'zQ3sh'],
+    ['SERVICE_KEY', '5e'.repeat(31)],
   ])('is told: %s=%s', (name, value) => {
     expect(problemsOf({ [name]: value })).toEqual([expect.stringContaining(name)])
   })
@@ -248,6 +252,12 @@ describe('a secret', () => {
     expect(described.DATABASE_URL).toContain('aquifer')
   })
 
+  it('is used for signing, and not shown', () => {
+    const config = readConfig({ SERVICE_KEY: '5E'.repeat(32) })
+    expect(config.identity.key).toBe('5e'.repeat(32))
+    expect(JSON.stringify(describeConfig(config)).toLowerCase()).not.toContain('5e5e')
+  })
+
   it.each([
     // What the URL parser puts elsewhere than the one who wrote it meant.
     ['DATABASE_URL', 'postgres:user:hunter2@db.example/aquifer'],
@@ -256,6 +266,7 @@ describe('a secret', () => {
     ['DATABASE_URL', 'postgres://user:hunter2#@db.example/aquifer'],
     ['DATABASE_URL', 'mysql://user:hunter2@db.example/aquifer'],
     ['DATABASE_URL', 'user:hunter2@db.example'],
+    ['SERVICE_KEY', `hunter2${'5e'.repeat(32)}`],
     ['RELAYS', 'https://user:hunter2@relay.example'],
     ['RELAYS', 'https://:hunter2@relay.example'],
     ['RELAYS', 'https://user:x@hunter2@relay.example'],

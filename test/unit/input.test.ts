@@ -113,9 +113,12 @@ describe('the input of createJob', () => {
     ['1,001 repos', { repos: Array(1_001).fill(ALICE) }, 'InvalidRequest'],
     ['a method nobody knows', { repos: [ALICE], method: 'magic' }, 'InvalidRequest'],
     ['a method of ours alone', { repos: [ALICE], method: 'unchanged' }, 'InvalidRequest'],
-    ['a method not offered', { repos: [ALICE], method: 'get-repo' }, 'MethodNotOffered'],
     ['a level nobody knows', { repos: [ALICE], level: 'notarised' }, 'InvalidRequest'],
-    ['a level not offered', { repos: [ALICE], level: 'signed' }, 'LevelNotOffered'],
+    [
+      'a level that the method cannot reach',
+      { repos: [ALICE], method: 'list-records', level: 'signed' },
+      'LevelNotOffered',
+    ],
     // The database would refuse the one, and change the other into what another token may be.
     ['a NUL in the token', { repos: [ALICE], clientToken: 'a\u0000b' }, 'InvalidRequest'],
     ['half a surrogate pair in the name', { repos: [ALICE], name: '\ud83d' }, 'InvalidRequest'],

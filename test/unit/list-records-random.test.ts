@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
 import { Failure } from '../../src/atproto/outcome.js'
-import { type Progress, readByListRecords } from '../../src/engine/list-records.js'
+import { type ListProgress, readByListRecords } from '../../src/engine/list-records.js'
 import {
   LIKE,
   MemoryPds,
@@ -62,7 +62,7 @@ async function readWithInterruptions(random: Random, pds: MemoryPds, scope: (typ
   const shelf = new Shelf()
   // Some repos were read before, and have changed since: what is gone must not stay.
   if (random() < 0.3) shelf.rows = wanted(randomState(random), scope)
-  let from: Progress | null = null
+  let from: ListProgress | null = null
   for (;;) {
     const wish = wishFor({ collections: scope, stored: Object.keys(shelf.rows).length > 0 && from === null })
     let interrupted = false

@@ -3,7 +3,8 @@ import { cidOfJson } from '../../src/atproto/content.js'
 import { Failure } from '../../src/atproto/outcome.js'
 import type { ListedRecord, Query } from '../../src/atproto/pds.js'
 import type { XrpcAnswer } from '../../src/atproto/xrpc.js'
-import { type Progress, type Reading, readByListRecords, type Wish } from '../../src/engine/list-records.js'
+import { type ListProgress, readByListRecords, type Wish } from '../../src/engine/list-records.js'
+import type { Reading } from '../../src/engine/reading.js'
 import { matchesCollection } from '../../src/jobs/scope.js'
 
 /** A repo in memory behind a `Query`, with the habits and mishaps that servers have, and a reader for it. */
@@ -167,7 +168,7 @@ export function wanted(state: State, collections: Wish['collections']): Record<s
 export class Shelf {
   /** CIDs by `collection/rkey`. */
   rows: Record<string, string> = {}
-  readonly readings: Reading[] = []
+  readonly readings: Reading<ListProgress>[] = []
   /** Keys of readings that replace rows, by reading. */
   readonly #found = new Map<number | undefined, Set<string>>()
 
@@ -175,11 +176,11 @@ export class Shelf {
     return this.readings.map(({ kind }) => kind)
   }
 
-  get last(): Reading {
+  get last(): Reading<ListProgress> {
     return this.readings.at(-1)!
   }
 
-  put(reading: Reading): void {
+  put(reading: Reading<ListProgress>): void {
     this.readings.push(reading)
     const { progress } = reading
     const found = this.#found.get(progress.reading) ?? new Set()
@@ -199,7 +200,7 @@ export class Shelf {
 export async function readAll(
   pds: MemoryPds,
   wish: Wish,
-  from: Progress | null = null,
+  from: ListProgress | null = null,
   shelf = new Shelf(),
 ): Promise<Shelf> {
   for await (const reading of readByListRecords(pds.query, wish, from, () => pds.nowMs)) shelf.put(reading)
@@ -207,6 +208,6 @@ export async function readAll(
 }
 
 /** What a progress looks like after it was in the database. */
-export function stored(progress: Progress): Progress {
+export function stored(progress: ListProgress): ListProgress {
   return JSON.parse(JSON.stringify(progress))
 }

@@ -35,6 +35,7 @@ const repo: RepoRow = {
   ...{ did: DID, status: 'waiting', method: null, failure: null, reason: null, message: null, attempts: 0 },
   ...{ records: 0, retry_at: null, origin: null, handle: null, rev: null, data_cid: null, counts: null },
   ...{ level: null, receipt_records: null, completed_at: null, receipt_origin: null },
+  ...{ unreadable: null, unreadable_first: null },
 }
 
 const viewOfJob = (change: Partial<JobRow>) =>
@@ -85,6 +86,16 @@ describe('a job as its caller sees it', () => {
         { class: 'bad-tree', count: 1, retryable: false },
       ],
     })
+  })
+})
+
+describe('the manifest of a job', () => {
+  const made = { manifest_hash: '5e'.repeat(32), manifest_receipts: 0, manifest_built_at: AT }
+
+  it('is shown once it is made', () => {
+    expect(viewOfJob(made).manifest).toEqual({ hash: '5e'.repeat(32), receipts: 0, createdAt: TIME })
+    const none = { manifest_hash: null, manifest_receipts: null, manifest_built_at: null }
+    expect(viewOfJob(none)).not.toHaveProperty('manifest')
   })
 })
 

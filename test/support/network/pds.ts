@@ -24,6 +24,9 @@ interface Setup {
 
 const ADMIN_PASSWORD = 'admin-password'
 
+/** Room for repos of 50,000 records. */
+const IMPORT_BYTES_MAX = 64 * 1024 * 1024
+
 /** A real PDS in this process, on loopback, with its data in a directory of its own. */
 export class TestPds implements AsyncDisposable {
   readonly url: string
@@ -128,6 +131,7 @@ export async function startPds(options: PdsOptions): Promise<TestPds> {
     didPlcUrl: plcUrl,
     serviceHandleDomains: [handleDomain],
     inviteRequired: false,
+    maxImportSize: IMPORT_BYTES_MAX,
     adminPassword: ADMIN_PASSWORD,
     jwtSecret: 'a secret that signs the sessions of tests',
     plcRotationKeyK256PrivateKeyHex: Buffer.from(await rotationKey.export()).toString('hex'),

@@ -78,12 +78,6 @@ export class ClientTokenConflictError extends XRPCError {
   }
 }
 
-export class MethodNotOfferedError extends XRPCError {
-  constructor(src: XRPCError) {
-    super(src.status, src.error, src.message, src.headers, { cause: src })
-  }
-}
-
 export class LevelNotOfferedError extends XRPCError {
   constructor(src: XRPCError) {
     super(src.status, src.error, src.message, src.headers, { cause: src })
@@ -116,7 +110,6 @@ export function toKnownErr(e: any) {
     if (e.error === 'ScopeTooBroad') return new ScopeTooBroadError(e)
     if (e.error === 'ClientTokenConflict')
       return new ClientTokenConflictError(e)
-    if (e.error === 'MethodNotOffered') return new MethodNotOfferedError(e)
     if (e.error === 'LevelNotOffered') return new LevelNotOfferedError(e)
     if (e.error === 'QuotaExceeded') return new QuotaExceededError(e)
     if (e.error === 'NotPermitted') return new NotPermittedError(e)

@@ -59,6 +59,7 @@ export interface JobView {
   startedAt?: string
   /** When the job ended, whether it was completed, failed or was cancelled. */
   completedAt?: string
+  manifest?: ManifestView
 }
 
 const hashJobView = 'jobView'
@@ -69,6 +70,26 @@ export function isJobView<V>(v: V) {
 
 export function validateJobView<V>(v: V) {
   return validate<JobView & V>(v, id, hashJobView)
+}
+
+/** The manifest of a job that has ended: JSON lines with the receipt of each completed repo and the outcome of every other, in the order of their DIDs, and a last line that sums them up and is signed with the service's key. The receipts are those that the repos had when it was made. The document is kept with the job's details, this much of it for as long as the job. */
+export interface ManifestView {
+  $type?: 'network.example.backfill.defs#manifestView'
+  /** SHA-256 of the whole document, in hexadecimal. */
+  hash: string
+  /** How many repos have a receipt in it. */
+  receipts: number
+  createdAt: string
+}
+
+const hashManifestView = 'manifestView'
+
+export function isManifestView<V>(v: V) {
+  return is$typed(v, id, hashManifestView)
+}
+
+export function validateManifestView<V>(v: V) {
+  return validate<ManifestView & V>(v, id, hashManifestView)
 }
 
 /** A host that a job is limited to. */

@@ -54,7 +54,6 @@ export interface HandlerError {
     | 'InvalidHost'
     | 'ScopeTooBroad'
     | 'ClientTokenConflict'
-    | 'MethodNotOffered'
     | 'LevelNotOffered'
     | 'QuotaExceeded'
     | 'NotPermitted'

@@ -1,0 +1,142 @@
+import { createHash } from 'node:crypto'
+import { pipeline, Readable, type Transform } from 'node:stream'
+import { constants, createGzip, createZstdCompress } from 'node:zlib'
+import { XRPCError } from '@atproto/xrpc-server'
+import type {
+  RepoComplete,
+  RepoRestarted,
+  Trailer,
+} from '../../codegen/server/types/network/example/backfill/exportRecords.js'
+import { Standings } from '../jobs/callers.js'
+import { Delivery } from '../jobs/delivery.js'
+import { FeedError } from '../jobs/feed-error.js'
+import { hasEnded } from '../jobs/state.js'
+import { AnySignal } from '../signals.js'
+import type { DeliveredRepo } from '../store/delivery.js'
+import { type ApiContext, askerOf } from './context.js'
+import type { Methods } from './index.js'
+import { assertStillMay, checkCursor, RIGHTS_EVERY_MS } from './subscribeJob.js'
+import { receiptView } from './view.js'
+
+/** What a stream may be compressed by, the better one first: quickly rather than well, it is made while it is sent. */
+const ENCODERS: Readonly<Record<string, () => Transform>> = {
+  zstd: () => createZstdCompress({ params: { [constants.ZSTD_c_compressionLevel]: 1 } }),
+  gzip: () => createGzip({ level: constants.Z_BEST_SPEED }),
+}
+
+export function exportRecords(methods: Methods, ctx: ApiContext): void {
+  const standings = new Standings(ctx, RIGHTS_EVERY_MS)
+  methods.exportRecords({
+    auth: ctx.auth('read'),
+    handler: async ({ params, auth, req, signal }) => {
+      const { credentials } = auth
+      checkCursor(req.url)
+      const delivery = await Delivery.open(ctx, askerOf(credentials), params).catch((error: unknown) => {
+        if (error instanceof FeedError) throw new XRPCError(400, error.message, error.code)
+        throw error
+      })
+      let checkedAt = ctx.now()
+      const mayGoOn = async () => {
+        if (ctx.now() - checkedAt < RIGHTS_EVERY_MS) return
+        await assertStillMay(standings, credentials.did, delivery.job)
+        checkedAt = ctx.now()
+      }
+      const lines = linesOf(delivery, params.cursor ?? 0, mayGoOn)
+      // What goes wrong at once is still an answer of its own.
+      const first = await lines.next()
+      const ends = new AnySignal(signal, ctx.stopping)
+      const options = { objectMode: false, signal: ends.signal }
+      const stream = Readable.from(withFirst(first, lines), options)
+      stream.once('close', () => ends[Symbol.dispose]())
+      const coding = preferredCoding(req.headers['accept-encoding'])
+      const encoder = coding === null ? null : ENCODERS[coding]!()
+      return {
+        encoding: 'application/jsonl',
+        body: encoder === null ? stream : pipeline(stream, encoder, () => {}),
+        headers: {
+          'content-disposition': `attachment; filename="${delivery.job.id}.jsonl"`,
+          vary: 'accept-encoding',
+          ...(coding !== null && { 'content-encoding': coding }),
+        },
+      }
+    },
+  })
+}
+
+/** A whole stream as it goes out, in pieces of whole lines. */
+async function* linesOf(
+  delivery: Delivery,
+  cursor: number,
+  mayGoOn: () => Promise<void>,
+): AsyncGenerator<Buffer, void, undefined> {
+  const hash = createHash('sha256')
+  let records = 0
+  let through = cursor
+  let open: string | null = null
+  for await (const page of delivery.soFar()) {
+    await mayGoOn()
+    const texts: string[] = []
+    for (const repo of page.repos) {
+      if (open !== null && (repo.begins || repo.did !== open)) texts.push(restartedLine(open))
+      for (const lines of repo.lines) {
+        texts.push(lines.text)
+        records += lines.records
+      }
+      if (repo.ends) texts.push(closingLine(repo))
+      open = repo.ends ? null : repo.did
+    }
+    through = page.through
+    if (texts.length === 0) continue
+    const bytes = Buffer.from(texts.join(''))
+    hash.update(bytes)
+    yield bytes
+  }
+  const jobEnded = hasEnded(delivery.job.status)
+  yield Buffer.from(
+    line<Trailer>('trailer', { records, sha256: hash.digest('hex'), cursor: through, jobEnded }),
+  )
+}
+
+async function* withFirst<T>(first: IteratorResult<T, void>, rest: AsyncGenerator<T, void, undefined>) {
+  try {
+    if (!first.done) yield first.value
+    yield* rest
+  } finally {
+    await rest.return()
+  }
+}
+
+function closingLine({ seq, outcome }: DeliveredRepo): string {
+  if (outcome.status !== 'completed') return ''
+  return line<RepoComplete>('repoComplete', { cursor: seq, receipt: receiptView(outcome.receipt)! })
+}
+
+function restartedLine(did: string): string {
+  return line<RepoRestarted>('repoRestarted', { did })
+}
+
+/** A line that is no record. */
+function line<T extends object>(name: string, fields: Omit<T, '$type'>): string {
+  return `${JSON.stringify({ $type: `network.example.backfill.exportRecords#${name}`, ...fields })}\n`
+}
+
+/**
+ * The coding to compress by, as a header asks for it (RFC 9110 §12.5.3): the one with the highest weight. Only what it
+ * names counts; null for none, which is always taken. Pure.
+ */
+export function preferredCoding(header: string | string[] | undefined): string | null {
+  const weights = new Map<string, number>()
+  for (const entry of String(header ?? '').split(',')) {
+    const [coding = '', ...parameters] = entry.split(';').map((part) => part.trim().toLowerCase())
+    const weight = parameters.find((parameter) => parameter.startsWith('q='))?.slice(2) ?? '1'
+    if (Object.hasOwn(ENCODERS, coding) || coding === 'identity') weights.set(coding, Number(weight))
+  }
+  let best: string | null = null
+  let bestWeight = weights.get('identity') ?? 0
+  for (const coding of Object.keys(ENCODERS)) {
+    const weight = weights.get(coding) ?? 0
+    const isBetter = best === null ? weight > 0 && weight >= bestWeight : weight > bestWeight
+    if (isBetter) [best, bestWeight] = [coding, weight]
+  }
+  return best
+}

@@ -1,0 +1,150 @@
+import { MessageFrame } from '@atproto/xrpc-server'
+import type {
+  JobCompleted,
+  RepoComplete,
+  RepoFailed,
+  RepoUnavailable,
+} from '../../codegen/server/types/network/example/backfill/subscribeRecords.js'
+import { Standings } from '../jobs/callers.js'
+import { Delivery, takenInTime } from '../jobs/delivery.js'
+import { textItem } from '../jobs/delivery-bytes.js'
+import { CborWriter } from '../jobs/delivery-cbor.js'
+import { RecordEncoder } from '../jobs/delivery-records.js'
+import { hasEnded } from '../jobs/state.js'
+import { AnySignal } from '../signals.js'
+import type { DeliveredReceipt, DeliveredRepo, DeliveryPage } from '../store/delivery.js'
+import { isRetryable } from '../verdict.js'
+import { type ApiContext, askerOf } from './context.js'
+import type { Methods } from './index.js'
+import { EncodedMessage } from './messages.js'
+import { assertStillMay, checkCursor, RIGHTS_EVERY_MS, refuse } from './subscribeJob.js'
+import { receiptView } from './view.js'
+
+/** What a message holds at most; the bytes are those of its records, which leaves some for the rest. */
+const RECORDS_MAX = 500
+const BYTES_MAX = 1024 * 1024 - 1024
+
+export function subscribeRecords(methods: Methods, ctx: ApiContext): void {
+  const standings = new Standings(ctx, RIGHTS_EVERY_MS)
+  const auth = ctx.auth('read')
+  methods.subscribeRecords({
+    auth: (request) => auth(request).catch((error: unknown) => refuse(ctx, error)),
+    handler: async function* ({ params, auth, req, signal }) {
+      using ends = new AnySignal(signal, ctx.stopping)
+      try {
+        checkCursor(req.url)
+        const delivery = await Delivery.open(ctx, askerOf(auth.credentials), params)
+        let checkedAt = ctx.now()
+        for await (const message of takenInTime(messagesOf(delivery.follow(ends.signal)))) {
+          if (ctx.now() - checkedAt >= RIGHTS_EVERY_MS) {
+            await assertStillMay(standings, auth.credentials.did, delivery.job)
+            checkedAt = ctx.now()
+          }
+          yield message
+        }
+      } catch (error) {
+        refuse(ctx, error)
+      }
+    },
+  })
+}
+
+/** Everything that is in the pages, and the end of the job after the last one, unless the pages were broken off. */
+async function* messagesOf(pages: AsyncIterable<DeliveryPage>) {
+  const parts = new Parts()
+  let last: DeliveryPage | null = null
+  for await (const page of pages) {
+    last = page
+    for (const repo of page.repos) {
+      yield* parts.of(repo)
+      if (repo.ends) yield closing(repo)
+    }
+  }
+  if (last !== null && !last.more && hasEnded(last.status)) yield ending(last)
+}
+
+/** Records in messages, repo by repo. */
+class Parts {
+  readonly #encoder = new RecordEncoder()
+  readonly #head = new CborWriter()
+  /** The number of the next message, of the repo that has this seq. */
+  #part = 0
+  #seq = 0
+
+  #message({ seq, did }: DeliveredRepo, { rev, level }: DeliveredReceipt): RecordsMessage {
+    const fields = { seq, part: this.#part, did, ...(rev !== null && { rev }), level }
+    this.#part += 1
+    this.#head.at = 0
+    this.#head.write(Buffer.from(JSON.stringify(fields)), 0)
+    const head = this.#head.out.subarray(0, this.#head.at)
+    // One field more, whose name is the longest and comes last.
+    head[0]! += 1
+    return new RecordsMessage(this.#encoder.take(FRAME_HEAD, head, RECORDS_FIELD))
+  }
+
+  /** The messages with the records of a repo: as few as hold them. */
+  *of(repo: DeliveredRepo): Generator<RecordsMessage, void, undefined> {
+    if (repo.outcome.status !== 'completed') return
+    const { receipt } = repo.outcome
+    const isRestarted = repo.begins && this.#seq === repo.seq
+    if (repo.begins) this.#part = 0
+    this.#seq = repo.seq
+    for (const { text } of repo.lines) {
+      const bytes = Buffer.from(text)
+      for (let from = 0; from < bytes.length; ) {
+        const next = this.#encoder.add(bytes, from, BYTES_MAX)
+        from = next ?? from
+        if (next === null || this.#encoder.count === RECORDS_MAX) yield this.#message(repo, receipt)
+      }
+    }
+    // Of a repo that has nothing left, what there was before must be taken back, too.
+    const isEmptied = isRestarted && this.#part === 0
+    if (this.#encoder.count > 0 || isEmptied) yield this.#message(repo, receipt)
+  }
+}
+
+const RECORDS_FIELD = textItem('records')
+
+/** `{ "t": "#records", "op": 1 }` */
+const FRAME_HEAD = Buffer.concat([
+  Buffer.of(0xa2),
+  textItem('t'),
+  textItem('#records'),
+  textItem('op'),
+  Buffer.of(1),
+])
+
+/** A message whose bytes are there already. */
+class RecordsMessage extends MessageFrame {
+  readonly $type = '#records'
+  readonly #bytes: Uint8Array
+
+  constructor(bytes: Uint8Array) {
+    super({}, { type: '#records' })
+    this.#bytes = bytes
+  }
+
+  override toBytes(): Uint8Array {
+    return this.#bytes
+  }
+}
+
+function closing({ seq, did, outcome }: DeliveredRepo) {
+  switch (outcome.status) {
+    case 'completed': {
+      const receipt = receiptView(outcome.receipt)!
+      return new EncodedMessage<RepoComplete>('#repoComplete', { seq, receipt })
+    }
+    case 'unavailable':
+      return new EncodedMessage<RepoUnavailable>('#repoUnavailable', { seq, did, reason: outcome.reason })
+    case 'failed': {
+      const { failure, message } = outcome
+      const retryable = isRetryable(failure)
+      return new EncodedMessage<RepoFailed>('#repoFailed', { seq, did, class: failure, message, retryable })
+    }
+  }
+}
+
+function ending({ status, error }: DeliveryPage) {
+  return new EncodedMessage<JobCompleted>('#jobCompleted', { status, ...(error !== null && { error }) })
+}

@@ -1,0 +1,179 @@
+import { RequestError } from '../errors.js'
+import { pause } from '../pause.js'
+import { type DeliveryPage, DeliveryReader, DetailsGone } from '../store/delivery.js'
+import type { JobRow } from '../store/jobs.js'
+import { isDatabaseTrouble } from '../store/trouble.js'
+import type { Asker, JobsContext } from './context.js'
+import { FeedError } from './feed-error.js'
+import { unlessAborted } from './feed-wait.js'
+import { assertHasDetails, didOf, getJob } from './read.js'
+import { hasEnded } from './state.js'
+
+/** How often a job that runs is looked at when nobody says that something has changed, */
+const LOOK_EVERY_MS = 1_000
+/** and the shortest time between two looks when somebody does. */
+const LOOK_PAUSE_MS = 100
+
+/** How long one message may lie there. */
+const TAKE_MS = 60_000
+
+export interface DeliveryWish {
+  readonly job: string
+  readonly collection?: string | undefined
+  readonly repo?: string | undefined
+  /** The number of the last repo that is not wanted any more. */
+  readonly cursor?: number | undefined
+}
+
+/** What a job has come to, for one who asked. */
+export class Delivery {
+  readonly job: JobRow
+  readonly #ctx: JobsContext
+  readonly #query: { readonly collection: string | null; readonly did: string | null }
+  readonly #cursor: number
+
+  private constructor(ctx: JobsContext, job: JobRow, wish: DeliveryWish, did: string | null) {
+    this.#ctx = ctx
+    this.job = job
+    this.#query = { collection: wish.collection ?? null, did }
+    this.#cursor = wish.cursor ?? 0
+  }
+
+  /**
+   * Opens what a job has come to.
+   * @throws RequestError `JobNotFound`, `DetailsDeleted`, `InvalidRequest`; FeedError `FutureCursor`
+   */
+  static async open(ctx: JobsContext, asker: Asker, wish: DeliveryWish): Promise<Delivery> {
+    const job = await getJob(ctx, asker, wish.job)
+    assertHasDetails(job)
+    if (wish.cursor !== undefined && wish.cursor > job.seq)
+      throw new FeedError('FutureCursor', `The cursor is ${wish.cursor}, but the job is at ${job.seq}`)
+    const did = wish.repo === undefined ? null : await didOf(ctx, wish.repo)
+    return new Delivery(ctx, job, wish, did)
+  }
+
+  /**
+   * Everything that there was when the delivery was opened. The next page is read while one is taken, and no
+   * further.
+   * @throws RequestError `DetailsDeleted`, `JobNotFound`
+   */
+  async *soFar(): AsyncGenerator<DeliveryPage, void, undefined> {
+    const reader = this.#reader(this.job.seq)
+    for (let next = read(reader); ; ) {
+      const page = await next
+      if (page.more) next = read(reader)
+      yield page
+      if (!page.more) return
+    }
+  }
+
+  /**
+   * Everything there is, and what comes, until the job has ended or the signal is aborted. While the database
+   * cannot be asked it goes on trying.
+   * @throws as `soFar`
+   */
+  async *follow(signal: AbortSignal): AsyncGenerator<DeliveryPage, void, undefined> {
+    const reader = this.#reader(null)
+    const news = new News(this.#ctx, this.job.key)
+    try {
+      for (let next = this.#insist(reader, signal); ; ) {
+        const page = await next
+        if (page === undefined) return
+        if (page.more) next = this.#insist(reader, signal)
+        yield page
+        if (page.more) continue
+        if (hasEnded(page.status)) return
+        await news.wait(signal)
+        next = this.#insist(reader, signal)
+      }
+    } finally {
+      news.stop()
+    }
+  }
+
+  #reader(through: number | null): DeliveryReader {
+    const { key, scope } = this.job
+    return new DeliveryReader(this.#ctx.db, { job: key, scope, through, ...this.#query }, this.#cursor)
+  }
+
+  /** The next page, however often it takes; undefined once the signal is aborted. */
+  #insist(reader: DeliveryReader, signal: AbortSignal): Promise<DeliveryPage | undefined> {
+    const page = this.#try(reader, signal)
+    page.catch(() => {})
+    return page
+  }
+
+  async #try(reader: DeliveryReader, signal: AbortSignal): Promise<DeliveryPage | undefined> {
+    for (let isFirst = true; !signal.aborted; isFirst = false) {
+      try {
+        return await unlessAborted(read(reader), signal)
+      } catch (error) {
+        if (!isDatabaseTrouble(error)) throw error
+        const told = { err: error, job: this.job.id, triedAgainInMs: LOOK_EVERY_MS }
+        if (isFirst) this.#ctx.tell('database.connection-lost', told)
+        await pause(LOOK_EVERY_MS, signal)
+      }
+    }
+    return undefined
+  }
+}
+
+function read(reader: DeliveryReader): Promise<DeliveryPage> {
+  const page = reader.page().catch((error: unknown) => {
+    if (!(error instanceof DetailsGone)) throw error
+    throw error.details === null
+      ? new RequestError('JobNotFound', 'The job is gone')
+      : new RequestError('DetailsDeleted', 'The details of the job were deleted')
+  })
+  // Read ahead for somebody who may leave before.
+  page.catch(() => {})
+  return page
+}
+
+/**
+ * Hands messages on one by one, each when the one before has been taken.
+ * @throws FeedError `ConsumerTooSlow` when that takes too long
+ */
+export async function* takenInTime<M>(
+  messages: AsyncIterable<M>,
+  takeMs = TAKE_MS,
+): AsyncGenerator<M, void, undefined> {
+  for await (const message of messages) {
+    const gaveAt = performance.now()
+    yield message
+    if (performance.now() - gaveAt <= takeMs) continue
+    const said = 'Records were not taken in time; come back with the seq of the last repo that was closed'
+    throw new FeedError('ConsumerTooSlow', said)
+  }
+}
+
+/** Word of one job. */
+class News {
+  readonly #unlisten: () => void
+  #heard = false
+  #wait = new AbortController()
+
+  constructor({ notices }: Pick<JobsContext, 'notices'>, job: number) {
+    this.#unlisten = notices.on((key) => {
+      if (key !== job) return
+      this.#heard = true
+      this.#wait.abort()
+    })
+  }
+
+  /** Waits for word, for not too short a time and for not too long. */
+  async wait(signal: AbortSignal): Promise<void> {
+    await pause(LOOK_PAUSE_MS, signal)
+    if (!this.#heard) {
+      this.#wait = new AbortController()
+      await unlessAborted(pause(LOOK_EVERY_MS - LOOK_PAUSE_MS, this.#wait.signal), signal)
+    }
+    this.#heard = false
+    this.#wait.abort()
+  }
+
+  stop(): void {
+    this.#unlisten()
+    this.#wait.abort()
+  }
+}

@@ -1,0 +1,422 @@
+import { sql } from 'kysely'
+import type { FailureClass, JobDetails, JobStatus, Level, Method, UnavailableReason } from '../verdict.js'
+import type { Db, Trx } from './database.js'
+
+/** Which records of a job are handed over. */
+export interface DeliveryQuery {
+  readonly job: number
+  readonly scope: number
+  readonly collection: string | null
+  readonly did: string | null
+  /** Only what has a lower number, or this one; null for all there will be. */
+  readonly through: number | null
+}
+
+/** The verdict on a repo that its records are handed over with, as a view of it takes it. */
+export interface DeliveredReceipt {
+  readonly did: string
+  readonly rev: string | null
+  readonly data_cid: string | null
+  readonly counts: Record<string, number>
+  readonly receipt_records: number
+  readonly method: Method
+  readonly level: Level
+  readonly receipt_origin: string
+  readonly completed_at: Date
+  readonly unreadable: number
+  readonly unreadable_first: { collection: string; rkey: string; cid: string }[] | null
+}
+
+/** What became of a repo. */
+export type Outcome =
+  | { readonly status: 'completed'; readonly receipt: DeliveredReceipt }
+  | { readonly status: 'unavailable'; readonly reason: UnavailableReason }
+  | { readonly status: 'failed'; readonly failure: FailureClass; readonly message: string }
+
+/** Records as JSON lines, `{"uri":…,"cid":…,"value":…}`; the values as they were stored, byte for byte. */
+export interface Lines {
+  readonly records: number
+  readonly text: string
+}
+
+/** A repo, or a part of one. */
+export interface DeliveredRepo {
+  readonly seq: number
+  readonly did: string
+  readonly outcome: Outcome
+  readonly lines: readonly Lines[]
+  /** These are its first records; what came of it before does not count. */
+  readonly begins: boolean
+  /** These are its last records. */
+  readonly ends: boolean
+}
+
+export interface DeliveryPage {
+  readonly status: JobStatus
+  readonly error: string | null
+  readonly repos: readonly DeliveredRepo[]
+  /** Every repo that ends later has a higher number than this. */
+  readonly through: number
+  /** Whether there is more to read at once. */
+  readonly more: boolean
+}
+
+/** The records of one collection of one repo: one stretch of the key that records are stored under. */
+interface Range {
+  readonly head: string
+  readonly repo: number
+  readonly collection: string
+  readonly collectionId: number
+  /** The record key to go on after. */
+  readonly after: string
+  readonly limit: number
+}
+
+/** What of a range was read: nothing, where there was no room for it. */
+interface Stretch extends Lines {
+  readonly last: string
+  readonly ends: boolean
+  /** What comes next in it is large. */
+  readonly isLarge: boolean
+}
+
+/** A repo that is read in several pages. */
+interface OpenRepo {
+  readonly seq: number
+  readonly version: string
+  readonly collection: string
+  readonly rkey: string
+}
+
+/** What a page holds at most: rows, and about so many bytes. */
+const ROWS_MAX = 2_000
+const BYTES_MAX = 1024 * 1024
+
+/** Records read before anything is known of their size. */
+const ROWS_AT_FIRST = 100
+
+/**
+ * Values up to this length are read together, whatever they add up to: that is bounded too, and to add up lengths
+ * row by row costs as much as to read them. Larger ones are rare.
+ */
+const LARGE_BYTES = 8 * 1024
+
+/** Repos looked up at once: few at first, and more as long as they hold little. */
+const REPOS_AT_FIRST = 20
+const REPOS_MAX = 1_000
+
+/** A repo may have got a few records more than its receipt counts; if it is more than that, another page has them. */
+const UNCOUNTED = 20
+
+/** The list of the job's repos is not whole any more, or the job is gone. */
+export class DetailsGone extends Error {
+  override readonly name = 'DetailsGone'
+  constructor(readonly details: JobDetails | null) {
+    super('the details of the job are gone')
+  }
+}
+
+/**
+ * Reads what a job has come to, repo by repo in the order of their numbers, a page at a time.
+ *
+ * A page is a picture of one moment; nothing is held between two of them. So a repo that fits one page comes with
+ * the receipt that describes these very rows. One that takes several is begun again when any of its receipts has
+ * been renewed in between: rows that are not yet covered by a receipt may be among its records, but none that is
+ * older than its receipt.
+ */
+export class DeliveryReader {
+  readonly #db: Db
+  readonly #query: DeliveryQuery
+  readonly #collectionIds = new Map<string, number>()
+  /** Everything up to this number has been read. */
+  #after: number
+  #open: OpenRepo | null = null
+  #look = REPOS_AT_FIRST
+  #rows = ROWS_AT_FIRST
+  /** The next range has large values. */
+  #isLarge = false
+
+  /** @param after the number of the last repo that is not wanted any more */
+  constructor(db: Db, query: DeliveryQuery, after: number) {
+    this.#db = db
+    this.#query = query
+    this.#after = after
+  }
+
+  /**
+   * The next page. One that could not be read may be asked for again.
+   * @throws DetailsGone
+   */
+  page(): Promise<DeliveryPage> {
+    return this.#db
+      .transaction()
+      .setIsolationLevel('repeatable read')
+      .setAccessMode('read only')
+      .execute((trx) => this.#read(trx))
+  }
+
+  async #read(trx: Trx): Promise<DeliveryPage> {
+    const job = await readJob(trx, this.#query.job)
+    if (job?.details !== 'kept') throw new DetailsGone(job?.details ?? null)
+    const through = Math.min(this.#query.through ?? job.seq, job.seq)
+    const { status, error } = job
+    const idle = { status, error, repos: [], through, more: false }
+    // Numbers become visible in order: whoever sees one sees all below it.
+    if (this.#after >= through) return idle
+    const ended = await endedRepos(trx, this.#query, { after: this.#after, through, limit: this.#look })
+    const isLast = ended.length < this.#look
+    const receipts = await receiptsOf(trx, this.#query.scope, ended)
+    await this.#learnCollections(trx, receipts)
+    const plan = this.#plan(ended, receipts)
+    const stretches = await readStretches(
+      trx,
+      plan.flatMap(({ ranges }) => ranges),
+      this.#isLarge,
+    )
+    const { repos, open, isLarge } = assemble(plan, stretches)
+    const isWhole = isLast && repos.length === ended.length && open === null
+    // Nothing below may throw: the reader moves on only with a page that is handed out.
+    this.#after = isWhole ? through : (repos.findLast((repo) => repo.ends)?.seq ?? this.#after)
+    this.#open = open
+    this.#isLarge = isLarge
+    if (repos.length === this.#look) this.#look = Math.min(4 * this.#look, REPOS_MAX)
+    this.#rows = rowsOf(repos) ?? this.#rows
+    return { status, error, repos, through: this.#after, more: !isWhole }
+  }
+
+  async #learnCollections(trx: Trx, receipts: ReadonlyMap<number, RepoReceipts>): Promise<void> {
+    const named = new Set([...receipts.values()].flatMap(({ own }) => Object.keys(own?.counts ?? {})))
+    const unknown = [...named].filter((nsid) => !this.#collectionIds.has(nsid))
+    if (unknown.length === 0) return
+    const rows = await trx
+      .selectFrom('collection')
+      .select(['id', 'nsid'])
+      .where('nsid', '=', sql<string>`any(${unknown}::text[])`)
+      .execute()
+    for (const { id, nsid } of rows) this.#collectionIds.set(nsid, id)
+  }
+
+  /** The repos for one page, as far as receipts tell how many records they have. */
+  #plan(ended: readonly EndedRepo[], receipts: ReadonlyMap<number, RepoReceipts>): PlannedRepo[] {
+    const plan: PlannedRepo[] = []
+    let rows = 0
+    for (const repo of ended) {
+      const outcome = outcomeOf(repo, receipts.get(repo.repo))
+      const version = receipts.get(repo.repo)?.version ?? ''
+      const open = this.#open?.seq === repo.seq && this.#open.version === version ? this.#open : null
+      const counts = outcome.status === 'completed' ? outcome.receipt.counts : {}
+      const ranges = this.#rangesOf(repo, counts, open)
+      plan.push({ repo, outcome, version, ranges, begins: open === null })
+      rows += ranges.reduce((sum, { limit }) => sum + limit - UNCOUNTED, 0)
+      if (rows >= this.#rows) break
+    }
+    return plan
+  }
+
+  #rangesOf(repo: EndedRepo, counts: Record<string, number>, open: OpenRepo | null): Range[] {
+    const wanted = this.#query.collection
+    return Object.entries(counts)
+      .filter(([nsid, counted]) => counted > 0 && (wanted === null || nsid === wanted))
+      .filter(([nsid]) => this.#collectionIds.has(nsid) && (open === null || nsid >= open.collection))
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([collection, counted]) => ({
+        head: JSON.stringify({ uri: `at://${repo.did}/${collection}/` }).slice(0, -2),
+        repo: repo.repo,
+        collection,
+        collectionId: this.#collectionIds.get(collection)!,
+        after: collection === open?.collection ? open.rkey : '',
+        limit: Math.min(counted, this.#rows) + UNCOUNTED,
+      }))
+  }
+}
+
+interface PlannedRepo {
+  readonly repo: EndedRepo
+  readonly outcome: Outcome
+  readonly version: string
+  readonly ranges: readonly Range[]
+  readonly begins: boolean
+}
+
+/** Puts together what was read: repos that are whole, and perhaps one that is not. Pure. */
+function assemble(
+  plan: readonly PlannedRepo[],
+  stretches: readonly Stretch[],
+): { repos: DeliveredRepo[]; open: OpenRepo | null; isLarge: boolean } {
+  const repos: DeliveredRepo[] = []
+  let read = 0
+  for (const { repo, outcome, version, ranges, begins } of plan) {
+    const own = stretches.slice(read, read + ranges.length)
+    read += ranges.length
+    const delivered = { seq: repo.seq, did: repo.did, outcome, begins }
+    const lines = own.filter(({ records }) => records > 0)
+    const cut = own.findIndex(({ ends }) => !ends)
+    if (cut < 0) {
+      repos.push({ ...delivered, lines, ends: true })
+      continue
+    }
+    const { last, isLarge } = own[cut]!
+    // Of a repo that is cut before its first record, all is for the next page.
+    if (lines.length === 0 && begins) return { repos, open: null, isLarge }
+    repos.push({ ...delivered, lines, ends: false })
+    const { collection, after } = ranges[cut]!
+    return { repos, open: { seq: repo.seq, version, collection, rkey: last || after }, isLarge }
+  }
+  return { repos, open: null, isLarge: false }
+}
+
+/** How many records like these make a page. */
+function rowsOf(repos: readonly DeliveredRepo[]): number | null {
+  const lines = repos.flatMap((repo) => repo.lines)
+  const records = lines.reduce((sum, each) => sum + each.records, 0)
+  const length = lines.reduce((sum, each) => sum + each.text.length, 0)
+  return records === 0 ? null : Math.min(ROWS_MAX, Math.ceil((BYTES_MAX * records) / length))
+}
+
+function readJob(trx: Trx, key: number) {
+  return trx
+    .selectFrom('job')
+    .innerJoin('job_progress as p', 'p.job', 'job.key')
+    .select(['job.status', 'job.details', 'job.error', 'p.seq'])
+    .where('job.key', '=', key)
+    .executeTakeFirst()
+}
+
+type EndedRepo = Awaited<ReturnType<typeof endedRepos>>[number]
+
+/** The repos of a job that have an outcome, in the order of their numbers. */
+async function endedRepos(
+  trx: Trx,
+  query: DeliveryQuery,
+  { after, through, limit }: { after: number; through: number; limit: number },
+) {
+  const repos = trx
+    .selectFrom('job_repo')
+    .select(['seq', 'did', 'repo', 'status', 'failure', 'message', 'reason'])
+    .where('job', '=', query.job)
+  if (query.did === null) {
+    return repos
+      .where('seq', '>', after)
+      .where('seq', '<=', through)
+      .where('status', 'in', ['completed', 'unavailable', 'failed'])
+      .orderBy('seq')
+      .limit(limit)
+      .execute()
+  }
+  // By its key alone: asked for more, a planner without statistics walks all repos of the job.
+  const found = await repos.where('did', '=', query.did).execute()
+  return found.filter(
+    ({ seq, status }) =>
+      seq > after && seq <= through && ['completed', 'unavailable', 'failed'].includes(status),
+  )
+}
+
+interface RepoReceipts {
+  /** Another one whenever any receipt of the repo is made or renewed: all of them have to do with its rows. */
+  version: string
+  /** The one for the job's scope. */
+  own: (Omit<DeliveredReceipt, 'did'> & { readonly repo: number }) | null
+}
+
+async function receiptsOf(
+  trx: Trx,
+  scope: number,
+  ended: readonly EndedRepo[],
+): Promise<Map<number, RepoReceipts>> {
+  const repos = ended.filter(({ status }) => status === 'completed').map(({ repo }) => repo)
+  const found = new Map<number, RepoReceipts>()
+  if (repos.length === 0) return found
+  const rows = await trx
+    .selectFrom('receipt')
+    .innerJoin('host', 'host.id', 'receipt.host')
+    .select(['repo', 'scope', 'rev', 'data_cid', 'counts', 'method', 'level', 'completed_at'])
+    .select(['records as receipt_records', 'host.origin as receipt_origin'])
+    .select(['unreadable', 'unreadable_first'])
+    .select(sql<string>`receipt.completed_at::text`.as('version'))
+    .where('repo', '=', sql<number>`any(${repos}::bigint[])`)
+    .orderBy('repo')
+    .orderBy('scope')
+    .execute()
+  for (const { version, scope: scopeOf, ...receipt } of rows) {
+    const known = found.get(receipt.repo) ?? { version: '', own: null }
+    found.set(receipt.repo, {
+      version: `${known.version}${scopeOf} ${version},`,
+      own: scopeOf === scope ? receipt : known.own,
+    })
+  }
+  return found
+}
+
+function outcomeOf(repo: EndedRepo, receipts: RepoReceipts | undefined): Outcome {
+  const { status, did, failure, message, reason } = repo
+  if (status === 'failed') return { status, failure: failure ?? 'bad-response', message: message ?? '' }
+  if (status === 'unavailable') return { status, reason: reason ?? 'deactivated' }
+  // Its receipt goes with its records, and these only with the account.
+  if (!receipts?.own) return { status: 'unavailable', reason: 'deleted' }
+  const { repo: _, ...receipt } = receipts.own
+  return { status: 'completed', receipt: { ...receipt, did } }
+}
+
+/** A line of a record; JSON has line breaks only where they mean nothing. */
+const LINE = sql<string>`
+  range.head || rkey || '","cid":"' || cid
+    || coalesce('","value":' || replace(value::text, E'\n', ' ') || E'}\n', E'"}\n')`
+
+/** The records of a range, as far as it is to be read. */
+const RECORDS = sql`
+  select rkey, cid, value from record
+  where record.repo = range.repo and record.collection = range.collection
+    and record.cid is not null and record.rkey > range.after
+  order by record.rkey
+  limit range.most`
+
+function rangeTable(ranges: readonly Range[]) {
+  const column = <Key extends keyof Range>(key: Key) => ranges.map((range) => range[key])
+  return sql`
+    unnest(
+      ${column('head')}::text[], ${column('repo')}::bigint[], ${column('collectionId')}::int[],
+      ${column('after')}::text[], ${column('limit')}::int[]
+    ) with ordinality as range (head, repo, collection, after, most, n)`
+}
+
+/**
+ * Reads ranges in their order. Behind one that is not read to its end nothing counts.
+ * @param isLarge whether the first one has large values
+ */
+async function readStretches(trx: Trx, ranges: readonly Range[], isLarge: boolean): Promise<Stretch[]> {
+  if (ranges.length === 0) return []
+  const readFirst = async () => [await readLarge(trx, ranges[0]!), ...ranges.slice(1).map(() => UNREAD)]
+  if (isLarge) return readFirst()
+  const { rows } = await sql<{ found: number; last: string; largest: number; text: string }>`
+    select stretch.* from ${rangeTable(ranges)} cross join lateral (
+      select count(*)::int as found, coalesce(max(rkey), '') as last,
+        coalesce(max(octet_length(value::text)), 0) as largest,
+        coalesce(string_agg(case when octet_length(value::text) > ${LARGE_BYTES} then null else ${LINE} end, ''), '')
+          as text
+      from (${RECORDS}) record
+    ) stretch
+    order by n`.execute(trx)
+  const stretches = rows.map(({ found, last, largest, text }, index) => {
+    if (largest > LARGE_BYTES) return { ...UNREAD, isLarge: true }
+    return { records: found, text, last, ends: found < ranges[index]!.limit, isLarge: false }
+  })
+  return stretches[0]!.isLarge ? readFirst() : stretches
+}
+
+const UNREAD: Stretch = { records: 0, text: '', last: '', ends: false, isLarge: false }
+
+/** Reads as much of a range as fits a page, which is one record at least. */
+async function readLarge(trx: Trx, range: Range): Promise<Stretch> {
+  const { rows } = await sql<{ found: number; records: number; last: string | null; text: string | null }>`
+    select count(*)::int as found, count(*) filter (where fits)::int as records,
+      max(rkey) filter (where fits) as last, string_agg(${LINE}, '' order by rkey) filter (where fits) as text
+    from ${rangeTable([range])} cross join lateral (
+      select record.*, sum(bytes) over (order by rkey rows unbounded preceding) - bytes < ${BYTES_MAX} as fits
+      from (
+        select record.*, coalesce(octet_length(value::text), 0) as bytes from (${RECORDS}) record
+      ) record
+    ) record`.execute(trx)
+  const { found, records, last, text } = rows[0]!
+  const ends = records === found && found < range.limit
+  return { records, text: text ?? '', last: last ?? '', ends, isLarge: !ends }
+}

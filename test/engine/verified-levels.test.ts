@@ -1,0 +1,208 @@
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import type { Overrides } from '../../src/service.js'
+import { repoOf } from '../support/jobs.js'
+import { AquiferProcess } from '../support/process.js'
+import { eventually } from '../support/wait.js'
+import { type Bench, expectRecords, finished, LIKE, outcomes, POST } from './support.js'
+import { pathOf, posts, SignedWorld, storedOf } from './verified-support.js'
+
+/** What signed and unsigned readings make of each other's rows, and what becomes of a reading that is stopped. */
+
+// Processes are started here.
+vi.setConfig({ testTimeout: 120_000 })
+
+let world: SignedWorld
+let bench: Bench
+
+beforeAll(async () => {
+  world = await SignedWorld.start()
+  bench = await world.standIns.bench()
+})
+
+afterAll(async () => {
+  await bench?.[Symbol.asyncDispose]()
+  await world?.[Symbol.asyncDispose]()
+})
+
+interface Wish {
+  repos: string[]
+  method?: string
+  level?: string
+  collections?: string[]
+}
+
+async function run(wish: Wish, overrides: Overrides = {}) {
+  await using _engine = await world.standIns.service({ database: bench.database, api: false, overrides })
+  const { data } = await bench.backfill.createJob({ collections: [POST], ...wish })
+  return await finished(bench.backfill, data.id)
+}
+
+async function goneOf(did: string): Promise<string[]> {
+  const stored = await storedOf(bench.api, did)
+  return [...stored].filter(([, { cid }]) => cid === null).map(([path]) => path)
+}
+
+const levelsOf = async (did: string) => [
+  ...new Set([...(await storedOf(bench.api, did)).values()].map(({ level }) => level)),
+]
+
+const change = { [pathOf(5)]: { $type: POST, n: 'changed' }, [pathOf(3)]: null, [pathOf(650)]: null }
+
+test('a signed reading raises what is there, and leaves tombstones of what is not', async () => {
+  const pds = await world.pds()
+  const methods = ['get-repo', 'sparse', 'auto']
+  const dids = await world.populate(pds, ...methods.map(() => ({ ...posts(700), ...posts(20, LIKE) })))
+  await run({ repos: dids, method: 'list-records' })
+  for (const [index, method] of methods.entries()) {
+    const did = dids[index]!
+    expect(await levelsOf(did)).toEqual(['content'])
+    await run({ repos: [did], method, level: 'signed' })
+    expect(await levelsOf(did)).toEqual(['signed'])
+    await pds.edit(did, change)
+    const job = await run({ repos: [did], method })
+    expect(job).toMatchObject({ completedRepos: 1, totalRecords: 698 })
+    const posted = pds.recordsOf(did).filter(({ uri }) => uri.includes(POST))
+    await expectRecords(bench, job.id, posted)
+    expect(await goneOf(did)).toEqual([pathOf(3), pathOf(650)])
+    expect((await storedOf(bench.api, did)).get(pathOf(3))).toMatchObject({ rev: pds.revOf(did) })
+  }
+})
+
+test('a signed reading that does not get to its end removes nothing', async () => {
+  const pds = await world.pds()
+  const [did] = (await world.populate(pds, posts(700))) as [string]
+  await run({ repos: [did], level: 'signed' })
+  await pds.edit(did, change)
+  pds.lost.add(pathOf(690))
+  const broken = await run({ repos: [did], method: 'get-repo' })
+  expect(await outcomes(bench.backfill, broken.id)).toEqual(new Map([[did, 'failed incomplete-car']]))
+  expect(await goneOf(did)).toEqual([])
+  pds.lost.clear()
+  const job = await run({ repos: [did], method: 'get-repo' })
+  await expectRecords(bench, job.id, pds.recordsOf(did))
+  expect(await goneOf(did)).toEqual([pathOf(3), pathOf(650)])
+})
+
+test('what a signed reading left that did not get to its end does not stand in the way of a listing', async () => {
+  const pds = await world.pds()
+  // The second is listed by the same job, right after its whole repo has turned out not to be whole.
+  const [later, at] = (await world.populate(pds, posts(700), posts(700))) as [string, string]
+  pds.lost.add(pathOf(690))
+  const broken = await run({ repos: [later], method: 'get-repo' })
+  expect(await outcomes(bench.backfill, broken.id)).toEqual(new Map([[later, 'failed incomplete-car']]))
+  expect(await levelsOf(later)).toEqual(['signed'])
+  await pds.edit(later, change)
+  const job = await run({ repos: [later], method: 'list-records' })
+  expect(job).toMatchObject({ completedRepos: 1, totalRecords: 698 })
+  await expectRecords(bench, job.id, pds.recordsOf(later))
+  expect(await goneOf(later)).toEqual([pathOf(3), pathOf(650)])
+
+  pds.lacks.add('getRecord').add('getBlocks')
+  const first = await run({ repos: [at], collections: ['network.example.*'] })
+  expect((await repoOf(bench.backfill, first.id, at)).receipt).toMatchObject({ method: 'list-records' })
+  await expectRecords(bench, first.id, pds.recordsOf(at))
+  expect(await levelsOf(at)).toEqual(['content'])
+})
+
+test('a signed repo is not rewritten by a listing', async () => {
+  const pds = await world.pds()
+  const [did] = (await world.populate(pds, posts(5))) as [string]
+  await run({ repos: [did], level: 'signed' })
+  await pds.edit(did, { [pathOf(1)]: { $type: POST, n: 'changed' } })
+  const job = await run({ repos: [did], method: 'list-records' })
+  expect((await repoOf(bench.backfill, job.id, did)).receipt).toMatchObject({
+    level: 'signed',
+    rev: pds.revOf(did),
+  })
+  const before = pds.recordsOf(did)
+  await expectRecords(bench, job.id, before)
+  for (const method of ['getRepo', 'getRecord', 'getBlocks']) pds.lacks.add(method)
+  await pds.edit(did, { [pathOf(2)]: { $type: POST, n: 'changed' } })
+  const unable = await run({ repos: [did], method: 'list-records' })
+  expect(await outcomes(bench.backfill, unable.id)).toEqual(new Map([[did, 'failed unverifiable']]))
+  await expectRecords(bench, job.id, before)
+})
+
+test('a repo that takes longer than a turn is not begun again and again', async () => {
+  const pds = await world.pds()
+  const dids = await world.populate(pds, posts(1_200), posts(1_200))
+  let ahead = 0
+  const what = () => {
+    ahead += 61_000
+  }
+  const slow = pds.faults.plan(
+    { kind: 'after', what },
+    ({ method }) => method === 'getRepo' || method === 'getBlocks',
+  )
+  for (const [index, method] of ['get-repo', 'sparse'].entries()) {
+    const did = dids[index]!
+    const job = await run({ repos: [did], method }, { now: () => Date.now() + ahead })
+    expect(job).toMatchObject({ completedRepos: 1, totalRecords: 1_200 })
+    await expectRecords(bench, job.id, pds.recordsOf(did))
+    expect([pds.count('getRepo', did), pds.count('getRecord', did)]).toEqual(
+      method === 'get-repo' ? [1, 0] : [0, expect.any(Number)],
+    )
+  }
+  expect(slow.fired).toBeGreaterThan(1)
+  expect(pds.count('getRecord', dids[1])).toBeLessThanOrEqual(2)
+})
+
+test('killed while a repo comes and while it is written, a worker leaves nothing behind and loses nothing', async () => {
+  const RECORDS = 8_000
+  const pds = await world.pds()
+  const [did] = (await world.populate(pds, posts(RECORDS))) as [string]
+  const spool = await mkdtemp(join(tmpdir(), 'aquifer-spool-'))
+  const environment = { ...world.standIns.environment, SPOOL_DIR: spool }
+  const start = () => AquiferProcess.start('worker', { database: bench.database, environment })
+  const { pool } = bench.api.service.store
+  // That dead processes are noticed by themselves is shown elsewhere.
+  const noticeDeath = () => pool.query(`update pgboss.job set state = 'failed' where state = 'active'`)
+  try {
+    const arrived = Promise.withResolvers<void>()
+    pds.halfway = async () => {
+      arrived.resolve()
+      await new Promise<never>(() => {})
+    }
+    const { data } = await bench.backfill.createJob({
+      collections: [POST],
+      repos: [did],
+      method: 'get-repo',
+    })
+    {
+      await using worker = await start()
+      await arrived.promise
+      await worker.kill()
+    }
+    pds.halfway = null
+    await noticeDeath()
+    expect(await readdir(spool)).toEqual([])
+    {
+      await using worker = await start()
+      const counted = async () => (await bench.backfill.getJobStatus({ job: data.id })).data.totalRecords
+      await eventually(counted, (records) => records > 0)
+      await worker.kill()
+    }
+    await noticeDeath()
+    expect(await readdir(spool)).toEqual([])
+    const stopped = (await bench.backfill.getJobStatus({ job: data.id })).data.totalRecords
+    expect(stopped).toBeLessThan(RECORDS)
+    await using _engine = await world.standIns.service({
+      database: bench.database,
+      api: false,
+      environment: { SPOOL_DIR: spool },
+    })
+    expect(await finished(bench.backfill, data.id)).toMatchObject({
+      status: 'completed',
+      completedRepos: 1,
+      totalRecords: RECORDS,
+    })
+    expect(pds.count('getRepo', did)).toBe(3)
+    await expectRecords(bench, data.id, pds.recordsOf(did))
+    expect(await readdir(spool)).toEqual([])
+  } finally {
+    await rm(spool, { recursive: true, force: true })
+  }
+})

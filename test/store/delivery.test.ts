@@ -1,0 +1,251 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type DeliveredRepo, DeliveryReader, DetailsGone } from '../../src/store/delivery.js'
+import { deleteDetails } from '../../src/store/details.js'
+import type { HostClaim } from '../../src/store/hosts.js'
+import { createStore } from '../support/database.js'
+import {
+  addJob,
+  completeJob,
+  completion,
+  didOf,
+  didsOf,
+  drive,
+  LIKE,
+  POST,
+  posts,
+  record,
+  resolution,
+  revOf,
+  step,
+  type TestJob,
+  writeSteps,
+} from '../support/fixtures.js'
+
+/** What a job has come to, read page by page. */
+
+const MiB = 1024 * 1024
+
+let store: Awaited<ReturnType<typeof createStore>>
+let host: HostClaim
+
+beforeAll(async () => {
+  store = await createStore()
+  host = await drive(store.db)
+})
+
+afterAll(() => store[Symbol.asyncDispose]())
+
+function readerOf(job: TestJob, wish: { collection?: string; did?: string; after?: number } = {}) {
+  const { collection = null, did = null, after = 0 } = wish
+  const query = { job: job.key, scope: job.scope, collection, did, through: null }
+  return new DeliveryReader(store.db, query, after)
+}
+
+interface Line {
+  readonly uri: string
+  readonly cid: string
+  readonly value?: unknown
+}
+
+const linesOf = ({ lines }: DeliveredRepo): Line[] =>
+  lines.flatMap(({ text }) =>
+    text
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => JSON.parse(line)),
+  )
+
+/** All there is now, repo by repo, as somebody has it who takes back what he is told to. */
+async function readAll(reader: DeliveryReader): Promise<{ repo: DeliveredRepo; records: Line[] }[]> {
+  const closed: { repo: DeliveredRepo; records: Line[] }[] = []
+  let open: Line[] = []
+  for (let more = true; more; ) {
+    const page = await reader.page()
+    for (const repo of page.repos) {
+      if (repo.begins) open = []
+      open.push(...linesOf(repo))
+      if (repo.ends) closed.push({ repo, records: open })
+    }
+    more = page.more
+  }
+  return closed
+}
+
+/** Stores a repo as another job fetches it later: all of its records with one number in their values. */
+async function replace(did: string, version: number, count: number): Promise<void> {
+  const other = await addJob(store, { repos: [did], collections: [POST] })
+  const rows = Array.from({ length: count }, (_, n) => {
+    const rkey = `r${String(n).padStart(5, '0')}`
+    return record(other.collections.get(POST)!, rkey, `bafy-${version}-${n}`, `{"version":${version}}`)
+  })
+  await writeSteps(store, completion(other, did, host, rows, { rev: revOf(version) }))
+}
+
+describe('what a job has come to', () => {
+  test('comes in the order in which repos ended, then by collection and record key', async () => {
+    const job = await addJob(store, { repos: didsOf(5, 100) })
+    const [a, b, c, d, e] = didsOf(5, 100) as [string, string, string, string, string]
+    await writeSteps(store, ...[a, b, c, d].map((did) => resolution(job, did, host)))
+    const like = record(job.collections.get(LIKE)!, 'z')
+    await writeSteps(store, completion(job, c, host, [...posts(job, 'b', 'a'), like]))
+    await writeSteps(store, step(job, d, host, { status: 'unavailable', reason: 'takendown' }))
+    await writeSteps(store, completion(job, a, host, []))
+    await writeSteps(store, step(job, b, host, { status: 'failed', failure: 'timeout', message: 'late' }))
+    const read = await readAll(readerOf(job))
+    expect(read.map(({ repo }) => [repo.did, repo.outcome.status])).toEqual([
+      [c, 'completed'],
+      [d, 'unavailable'],
+      [a, 'completed'],
+      [b, 'failed'],
+    ])
+    expect(read[0]!.records.map(({ uri }) => uri)).toEqual([
+      `at://${c}/${LIKE}/z`,
+      `at://${c}/${POST}/a`,
+      `at://${c}/${POST}/b`,
+    ])
+    expect(read[0]!.repo.outcome).toMatchObject({
+      receipt: { did: c, receipt_records: 3, receipt_origin: 'https://pds.example', level: 'content' },
+    })
+    const [, second] = read
+    expect(await readAll(readerOf(job, { after: second!.repo.seq }))).toEqual(read.slice(2))
+    expect((await readAll(readerOf(job, { did: c, collection: LIKE })))[0]!.records).toHaveLength(1)
+    expect(await readAll(readerOf(job, { did: e }))).toEqual([])
+  })
+
+  test('a reader at the end goes on with what comes', async () => {
+    const [a, b] = didsOf(2, 110) as [string, string]
+    const job = await addJob(store, { repos: [a, b] })
+    await writeSteps(store, completion(job, b, host, posts(job, 'x')))
+    const reader = readerOf(job)
+    expect(await readAll(reader)).toHaveLength(1)
+    expect(await reader.page()).toMatchObject({ repos: [], more: false, status: 'running' })
+    await writeSteps(store, completion(job, a, host, posts(job, 'y')))
+    await completeJob(store.db, job.key)
+    expect((await readAll(reader)).map(({ repo }) => repo.did)).toEqual([a])
+    expect(await reader.page()).toMatchObject({ repos: [], more: false, status: 'completed' })
+    await deleteDetails(store.db, { key: job.key }, ['completed'])
+    await expect(reader.page()).rejects.toBeInstanceOf(DetailsGone)
+  })
+
+  test('pages are small, whatever is stored', async () => {
+    const dids = didsOf(3, 120)
+    const job = await addJob(store, { repos: dids, collections: [POST] })
+    const large = (rkey: string, bytes: number) => ({
+      ...posts(job, rkey)[0]!,
+      value: JSON.stringify({ text: 'x'.repeat(bytes) }),
+    })
+    const many = posts(job, ...Array.from({ length: 4_500 }, (_, n) => `k${10_000 + n}`))
+    await writeSteps(store, completion(job, dids[0]!, host, many))
+    const rows = Array.from({ length: 12 }, (_, n) => large(`k${10 + n}`, n === 5 ? 3 * MiB : MiB / 2))
+    await writeSteps(store, completion(job, dids[1]!, host, rows))
+    await writeSteps(store, completion(job, dids[2]!, host, posts(job, 'only')))
+    const reader = readerOf(job)
+    const sizes: number[] = []
+    const uris: string[] = []
+    for (let more = true; more; ) {
+      const page = await reader.page()
+      const lines = page.repos.flatMap(linesOf)
+      sizes.push(page.repos.flatMap((repo) => repo.lines).reduce((sum, { text }) => sum + text.length, 0))
+      expect(lines.length).toBeLessThan(2_100)
+      uris.push(...lines.map(({ uri }) => uri))
+      more = page.more
+    }
+    expect(uris).toHaveLength(4_500 + 12 + 1)
+    expect(new Set(uris).size).toBe(uris.length)
+    // One large record more than a page holds at most.
+    expect(Math.max(...sizes)).toBeLessThan(MiB + 3 * MiB + MiB / 2)
+    expect(sizes.filter((size) => size > 2 * MiB)).toHaveLength(1)
+  })
+
+  test('values come as they were stored, each on one line; none where there is none', async () => {
+    const did = didOf(130)
+    const job = await addJob(store, { repos: [did], collections: [POST] })
+    const texts = ['{"__proto__":{"a":1},"b":"\\u0000\\ud800"}', '{\n  "a": 1\n}', '{"t":"\\n\\"é😀"}']
+    const rows = texts.map((value, n) => ({ ...posts(job, `k${n}`)[0]!, value }))
+    await writeSteps(store, completion(job, did, host, [...rows, ...posts(job, 'none')]))
+    await store.pool.query(`update record set value = null where rkey = 'none'`)
+    const [repo] = (await readerOf(job).page()).repos
+    const lines = repo!.lines[0]!.text.split('\n')
+    expect(lines).toEqual([
+      ...texts.map(
+        (text, n) =>
+          `{"uri":"at://${did}/${POST}/k${n}","cid":"bafyrei-k${n}","value":${text.replaceAll('\n', ' ')}}`,
+      ),
+      `{"uri":"at://${did}/${POST}/none","cid":"bafyrei-none"}`,
+      '',
+    ])
+  })
+
+  test('thousands of repos without records cost few pages', async () => {
+    const dids = didsOf(3_000, 1_000)
+    const job = await addJob(store, { repos: dids, collections: [POST] })
+    await writeSteps(store, ...dids.map((did) => completion(job, did, host, [])))
+    const reader = readerOf(job)
+    let pages = 0
+    let repos = 0
+    for (let more = true; more; pages += 1) {
+      const page = await reader.page()
+      repos += page.repos.length
+      more = page.more
+    }
+    expect(repos).toBe(3_000)
+    expect(pages).toBeLessThan(12)
+  })
+})
+
+describe('a repo that is replaced while it is read', () => {
+  test('is begun again, and ends with what its receipt says', async () => {
+    const did = didOf(200)
+    const job = await addJob(store, { repos: [did], collections: [POST] })
+    await replace(did, 1, 3_000)
+    await writeSteps(
+      store,
+      completion(job, did, host, [], { receipt: receiptFor(job, 3_000), rev: revOf(1) }),
+    )
+    const reader = readerOf(job)
+    const first = await reader.page()
+    expect(first.repos).toMatchObject([{ begins: true, ends: false }])
+    await replace(did, 2, 3_000)
+    const [{ repo, records } = { repo: null, records: [] }] = await readAll(reader)
+    expect(records).toHaveLength(3_000)
+    expect(new Set(records.map(({ value }) => JSON.stringify(value)))).toEqual(new Set(['{"version":2}']))
+    expect(repo?.outcome).toMatchObject({ receipt: { rev: revOf(2) } })
+  })
+
+  test('never comes with a receipt that describes other rows, whenever it happens', async () => {
+    const did = didOf(201)
+    const job = await addJob(store, { repos: [did], collections: [POST] })
+    await replace(did, 1, 2_500)
+    await writeSteps(
+      store,
+      completion(job, did, host, [], { receipt: receiptFor(job, 2_500), rev: revOf(1) }),
+    )
+    let over = false
+    const replacing = (async () => {
+      for (let version = 2; !over; version += 1) {
+        await replace(did, version, 2_500)
+        await new Promise((resolve) => setTimeout(resolve, 40))
+      }
+    })()
+    const seen = new Set<string>()
+    for (let round = 0; round < 12; round += 1) {
+      const [{ repo, records } = { repo: null, records: [] }] = await readAll(readerOf(job))
+      const { outcome } = repo!
+      if (outcome.status !== 'completed') throw new Error(outcome.status)
+      const versions = new Set(records.map(({ value }) => revOf((value as { version: number }).version)))
+      expect(records).toHaveLength(2_500)
+      expect([...versions]).toEqual([outcome.receipt.rev])
+      seen.add(outcome.receipt.rev!)
+    }
+    over = true
+    await replacing
+    expect(seen.size).toBeGreaterThan(1)
+  })
+})
+
+const receiptFor = (job: TestJob, count: number) => ({
+  scope: job.scope,
+  rev: revOf(1),
+  dataCid: null,
+  counts: { [POST]: count },
+})
