@@ -3,11 +3,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startEmbeddedPostgres } from '../src/postgres/embedded.js'
 import { migrate, openStore, type Store } from '../src/store/database.js'
+import { delivery } from './delivery.js'
 import { dispatch } from './dispatch.js'
 import { makespan } from './makespan.js'
+import { methods } from './methods.js'
 import { processes } from './processes.js'
 import { scale } from './scale.js'
 import { throughput } from './throughput.js'
+import { verify } from './verify.js'
 import { write } from './write.js'
 
 /**
@@ -32,7 +35,17 @@ export interface Benchmark {
   ): Promise<Record<string, number>>
 }
 
-const BENCHMARKS: Record<string, Benchmark> = { dispatch, makespan, processes, scale, throughput, write }
+const BENCHMARKS: Record<string, Benchmark> = {
+  delivery,
+  dispatch,
+  makespan,
+  methods,
+  processes,
+  scale,
+  throughput,
+  verify,
+  write,
+}
 
 const [name, ...flags] = process.argv.slice(2)
 const benchmark = name === undefined ? undefined : BENCHMARKS[name]

@@ -1,7 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import type { BackfillClient } from '../src/client/index.js'
 import type { Pool, Store } from '../src/store/database.js'
 import { insertJob } from '../src/store/jobs.js'
@@ -10,13 +9,14 @@ import type { Benchmark } from './main.js'
 import { BENCH_CALLER, startBenchApi } from './support/bench-api.js'
 import { cpuSeconds } from './support/cpu.js'
 import { COLLECTION, tidOf } from './support/posts.js'
+import { programPath } from './support/program.js'
 import { didOfNumber } from './support/tiny-dids.js'
 import { type Reading, WorkerProcess } from './support/worker-process.js'
 
 const REPOS = 1_000_000
 const REPOS_SHORT = 50_000
 
-const NETWORK = fileURLToPath(new URL('./support/tiny-pds.ts', import.meta.url))
+const NETWORK = programPath(import.meta.url, './support/tiny-pds')
 const ORIGINS = 20
 
 /** The job is cut into so many equal parts. */

@@ -1,9 +1,9 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import { documentOf } from '../../test/support/network/stand-in-directory.js'
+import { programPath } from './program.js'
 
-const PROGRAM = fileURLToPath(new URL('./fake-pds.ts', import.meta.url))
+const PROGRAM = programPath(import.meta.url, './fake-pds')
 const BASE32 = 'abcdefghijklmnopqrstuvwxyz234567'
 
 export interface FakeNetwork extends AsyncDisposable {

@@ -1,10 +1,10 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import type { RateLimit } from '../../test/support/simulation/rate-limit.js'
 import type { StatsReport } from '../../test/support/simulation/stats.js'
+import { programPath } from './program.js'
 
-const PROGRAM = fileURLToPath(new URL('./simulation-process.ts', import.meta.url))
+const PROGRAM = programPath(import.meta.url, './simulation-process')
 
 export interface SimulatedNetworkWish {
   readonly seed: number

@@ -1,8 +1,8 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
+import { programPath } from './program.js'
 
-const PROGRAM = fileURLToPath(new URL('./metered-worker.ts', import.meta.url))
+const PROGRAM = programPath(import.meta.url, './metered-worker')
 
 /** What a worker has done and taken so far. */
 export interface Reading {

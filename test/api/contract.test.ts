@@ -9,6 +9,7 @@ import * as createJob from '../../codegen/client/types/network/example/backfill/
 import * as deleteAllJobDetails from '../../codegen/client/types/network/example/backfill/deleteAllJobDetails.js'
 import * as deleteCaller from '../../codegen/client/types/network/example/backfill/deleteCaller.js'
 import * as deleteJobDetails from '../../codegen/client/types/network/example/backfill/deleteJobDetails.js'
+import * as exportRecords from '../../codegen/client/types/network/example/backfill/exportRecords.js'
 import * as getJobStatus from '../../codegen/client/types/network/example/backfill/getJobStatus.js'
 import * as getPdsSummary from '../../codegen/client/types/network/example/backfill/getPdsSummary.js'
 import * as listCallers from '../../codegen/client/types/network/example/backfill/listCallers.js'
@@ -106,8 +107,7 @@ const errors: Record<string, Record<string, Provoke>> = {
       await backfill.createJob({ collections, clientToken: 'once' })
       await backfill.createJob({ collections, clientToken: 'once', name: 'another' })
     },
-    MethodNotOffered: () => backfill.createJob({ collections, method: 'sparse' }),
-    LevelNotOffered: () => backfill.createJob({ collections, level: 'signed' }),
+    LevelNotOffered: () => backfill.createJob({ collections, method: 'list-records', level: 'signed' }),
     NotPermitted: () => outsider.createJob({ collections }),
     QuotaExceeded: async () => {
       await exhausted.createJob({ collections })
@@ -193,6 +193,16 @@ const errors: Record<string, Record<string, Provoke>> = {
     DetailsDeleted: async () => backfill.listJobRepos({ job: await forgotten() }),
     NotPermitted: () => outsider.listJobRepos({ job }),
   },
+  exportRecords: {
+    JobNotFound: () => backfill.exportRecords({ job }),
+    DetailsDeleted: async () => backfill.exportRecords({ job: await forgotten() }),
+    NotPermitted: () => outsider.exportRecords({ job }),
+    DirectoryUnavailable: async () => {
+      const { data } = await backfill.createJob({ collections })
+      await backfill.exportRecords({ job: data.id, repo: 'ada.example' })
+    },
+    FutureCursor: async () => backfill.exportRecords({ job: await cancelled(), cursor: 1_000_000 }),
+  },
   listRecords: {
     JobNotFound: () => backfill.listRecords({ job }),
     DetailsDeleted: async () => backfill.listRecords({ job: await forgotten() }),
@@ -217,6 +227,7 @@ const classes: Record<string, Record<string, unknown>> = {
   deleteAllJobDetails,
   deleteCaller,
   deleteJobDetails,
+  exportRecords,
   getJobStatus,
   getPdsSummary,
   listCallers,

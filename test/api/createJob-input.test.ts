@@ -112,13 +112,8 @@ describe('what is refused', () => {
       invalidRequest('level', 'notarised', 'content'),
     ],
     [
-      'a method of other services',
-      { collections: [STATUS], method: 'sparse' },
-      refusedWith('MethodNotOffered', 'sparse'),
-    ],
-    [
-      'a level of other services',
-      { collections: [STATUS], level: 'signed' },
+      'a level that the method cannot reach',
+      { collections: [STATUS], method: 'list-records', level: 'signed' },
       refusedWith('LevelNotOffered', 'signed'),
     ],
     [

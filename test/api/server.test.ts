@@ -28,13 +28,21 @@ const at = (path: string, on = service) => `${on.url}${path}`
 const health = (on: TestService) => exchange(at('/xrpc/_health', on))
 
 describe('the DID document', () => {
-  test('says where the service answers', async () => {
+  test('says where the service answers, and whose signature is its own', async () => {
     const { status, json } = await exchange(at('/.well-known/did.json'))
     expect({ status, json }).toEqual({
       status: 200,
       json: {
-        '@context': ['https://www.w3.org/ns/did/v1'],
+        '@context': ['https://www.w3.org/ns/did/v1', 'https://w3id.org/security/multikey/v1'],
         id: service.did,
+        verificationMethod: [
+          {
+            id: `${service.did}#atproto`,
+            type: 'Multikey',
+            controller: service.did,
+            publicKeyMultibase: service.service.serviceKey.did.slice('did:key:'.length),
+          },
+        ],
         service: [{ id: '#atproto_backfill', type: 'AtprotoBackfillService', serviceEndpoint: service.url }],
       },
     })

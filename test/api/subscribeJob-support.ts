@@ -44,8 +44,11 @@ export class Stream implements AsyncDisposable {
   readonly faults: unknown[] = []
   ending: Ending | null = null
 
-  constructor(socket: WebSocket) {
+  readonly #method: string
+
+  constructor(socket: WebSocket, method: string = METHOD) {
     this.socket = socket
+    this.#method = method
     socket.on('message', (bytes: Buffer) => this.#take(bytes))
     socket.on('close', (code, reason) => {
       this.ending = { code, reason: reason.toString() }
@@ -105,7 +108,7 @@ export class Stream implements AsyncDisposable {
       }
       if (!(frame instanceof MessageFrame)) throw new Error('a frame of neither kind')
       const body = frame.body as Record<string, unknown>
-      lexicons.assertValidXrpcMessage(METHOD, { $type: `${METHOD}${frame.type}`, ...body })
+      lexicons.assertValidXrpcMessage(this.#method, { $type: `${this.#method}${frame.type}`, ...body })
       const { seq } = body
       if (typeof seq === 'number' && seq < this.lastSeq) throw new Error(`${seq} came after ${this.lastSeq}`)
       this.messages.push({ type: String(frame.type), ...body })
@@ -126,12 +129,13 @@ export async function openStream(
   caller: Caller | null,
   wish: Readonly<Record<string, unknown>> & Partial<StreamWish>,
   options: WebSocket.ClientOptions = {},
+  method: string = METHOD,
 ): Promise<Stream> {
   const params = new URLSearchParams()
   for (const [name, value] of Object.entries(wish)) if (value !== undefined) params.set(name, String(value))
-  const headers = caller ? await caller.authorization({ aud: on.did, lxm: METHOD }) : {}
-  const url = `${on.url.replace('http', 'ws')}/xrpc/${METHOD}?${params}`
-  const stream = new Stream(new WebSocket(url, { ...options, headers }))
+  const headers = caller ? await caller.authorization({ aud: on.did, lxm: method }) : {}
+  const url = `${on.url.replace('http', 'ws')}/xrpc/${method}?${params}`
+  const stream = new Stream(new WebSocket(url, { ...options, headers }), method)
   await eventually(
     () => stream.socket.readyState,
     (state) => state !== WebSocket.CONNECTING,

@@ -15,7 +15,6 @@ import {
   JobNotFound,
   type JobView,
   LevelNotOffered,
-  MethodNotOffered,
   NotPermitted,
   RateLimitExceeded,
   ScopeTooBroad,
@@ -151,8 +150,11 @@ describe('calls to the real service', () => {
     ['InvalidCollection', InvalidCollection, () => client.createJob({ collections: ['nonsense'] })],
     ['InvalidRepo', InvalidRepo, () => client.createJob({ repos: ['no one'] })],
     ['ScopeTooBroad', ScopeTooBroad, () => client.createJob({})],
-    ['MethodNotOffered', MethodNotOffered, () => client.createJob({ collections: [POST], method: 'sparse' })],
-    ['LevelNotOffered', LevelNotOffered, () => client.createJob({ collections: [POST], level: 'signed' })],
+    [
+      'LevelNotOffered',
+      LevelNotOffered,
+      () => client.createJob({ collections: [POST], method: 'list-records', level: 'signed' }),
+    ],
     ['JobNotFound', JobNotFound, () => client.getJobStatus('3lzzzzzzzzzzz')],
     ['JobNotFound', JobNotFound, () => collect(client.allRecords('3lzzzzzzzzzzz'))],
   ] as const)('%s', async (name, type, call) => {
