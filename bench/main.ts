@@ -8,6 +8,7 @@ import { dispatch } from './dispatch.js'
 import { makespan } from './makespan.js'
 import { methods } from './methods.js'
 import { processes } from './processes.js'
+import { refresh } from './refresh.js'
 import { scale } from './scale.js'
 import { throughput } from './throughput.js'
 import { verify } from './verify.js'
@@ -41,6 +42,7 @@ const BENCHMARKS: Record<string, Benchmark> = {
   makespan,
   methods,
   processes,
+  refresh,
   scale,
   throughput,
   verify,

@@ -1,7 +1,11 @@
+import type { Socket as NetSocket } from 'node:net'
 import type { XrpcStreamServer } from '@atproto/xrpc-server'
 
-/** Twice this without an answer, and the other end is taken for gone. */
+/** Twice this without an answer and without taking anything, and the other end is taken for gone. */
 const PING_EVERY_MS = 30_000
+
+/** More than pings are. A message goes out when the one before has been taken, so more than this is progress. */
+const PROGRESS_BYTES = 100
 
 /** The service restarts: come back. */
 const CLOSE_RESTART = 1012
@@ -37,7 +41,7 @@ export class Sockets {
   watch(subscriptions: Iterable<XrpcStreamServer>): void {
     for (const { wss } of subscriptions) {
       wss.options.maxPayload = INCOMING_BYTES_MAX
-      wss.on('connection', (socket) => this.#keep(socket))
+      wss.on('connection', (socket, request) => this.#keep(socket, request.socket))
     }
   }
 
@@ -48,12 +52,16 @@ export class Sockets {
     this.#stopping.abort()
   }
 
-  #keep(socket: Socket): void {
+  #keep(socket: Socket, connection: NetSocket): void {
     if (this.#stopping.signal.aborted) this.#close(socket)
     this.#open.add(socket)
     let answered = true
+    let sent = 0
     const pings = setInterval(() => {
-      if (!answered) socket.terminate()
+      // Whoever is slow to read gets to a ping long after it was sent.
+      const isTaking = connection.bytesWritten > sent + PROGRESS_BYTES
+      sent = connection.bytesWritten
+      if (!answered && !isTaking) socket.terminate()
       answered = false
       socket.ping()
     }, this.#pingEveryMs)

@@ -24,6 +24,9 @@ const ENCODERS: Readonly<Record<string, () => Transform>> = {
   gzip: () => createGzip({ level: constants.Z_BEST_SPEED }),
 }
 
+/** Shorter pieces are put together; a longer one goes out as it is. */
+const PIECE_LENGTH = 32 * 1024
+
 export function exportRecords(methods: Methods, ctx: ApiContext): void {
   const standings = new Standings(ctx, RIGHTS_EVERY_MS)
   methods.exportRecords({
@@ -75,26 +78,39 @@ async function* linesOf(
   let open: string | null = null
   for await (const page of delivery.soFar()) {
     await mayGoOn()
-    const texts: string[] = []
+    for (const piece of pieces(page.repos, open)) {
+      const bytes = Buffer.from(piece)
+      hash.update(bytes)
+      yield bytes
+    }
     for (const repo of page.repos) {
-      if (open !== null && (repo.begins || repo.did !== open)) texts.push(restartedLine(open))
-      for (const lines of repo.lines) {
-        texts.push(lines.text)
-        records += lines.records
-      }
-      if (repo.ends) texts.push(closingLine(repo))
+      for (const lines of repo.lines) records += lines.records
       open = repo.ends ? null : repo.did
     }
     through = page.through
-    if (texts.length === 0) continue
-    const bytes = Buffer.from(texts.join(''))
-    hash.update(bytes)
-    yield bytes
   }
   const jobEnded = hasEnded(delivery.job.status)
   yield Buffer.from(
     line<Trailer>('trailer', { records, sha256: hash.digest('hex'), cursor: through, jobEnded }),
   )
+}
+
+/** The lines of repos, some of them together. @param before the repo that was not at its end before */
+function* pieces(repos: readonly DeliveredRepo[], before: string | null): Generator<string, void, undefined> {
+  let open = before
+  let piece = ''
+  for (const repo of repos) {
+    if (open !== null && (repo.begins || repo.did !== open)) piece += restartedLine(open)
+    for (const { text } of repo.lines) {
+      piece += text
+      if (piece.length < PIECE_LENGTH) continue
+      yield piece
+      piece = ''
+    }
+    if (repo.ends) piece += closingLine(repo)
+    open = repo.ends ? null : repo.did
+  }
+  if (piece !== '') yield piece
 }
 
 async function* withFirst<T>(first: IteratorResult<T, void>, rest: AsyncGenerator<T, void, undefined>) {

@@ -6,7 +6,7 @@ import { CODEC_DCBOR, toString as cidToString, fromDigest, fromString } from '@a
  * The most objects and arrays that may stand in one another. Honest records have a dozen; thousands overflow the
  * stack of whoever writes or reads the JSON, here, in the database and at callers.
  */
-const LEVELS_MAX = 1_000
+export const LEVELS_MAX = 1_000
 
 /** The text of a value that came as JSON; null when it is nested too deeply to be handed on. */
 export function textOfJson(value: object): string | null {

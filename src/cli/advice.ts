@@ -5,6 +5,7 @@ import {
   ClientTokenConflict,
   DetailsDeleted,
   DirectoryUnavailable,
+  IncompleteExport,
   InvalidCollection,
   InvalidHost,
   InvalidPermission,
@@ -65,6 +66,7 @@ const ADVICE: readonly (readonly [Kind, Advice])[] = [
   [NotPermitted, notPermitted],
   [JobNotFound, (_, { did }) => `"aquifer jobs list" shows the jobs that ${did ?? 'you'} may see.`],
   [DetailsDeleted, () => 'The details of this job were deleted. The same job can be created anew.'],
+  [IncompleteExport, () => 'What came is not all there is. Try again.'],
   [InvalidState, () => '"aquifer jobs status" shows how the job is now.'],
   [
     QuotaExceeded,

@@ -1,5 +1,5 @@
 import { fstatSync } from 'node:fs'
-import type { JobView, RecordView } from '../client/index.js'
+import type { BackfillClient, ExportMessage, JobView, RecordView } from '../client/index.js'
 import { withConnectionTo } from './connection.js'
 import { EXIT, Interrupted } from './exit.js'
 import type { CommonOptions } from './jobs.js'
@@ -16,7 +16,7 @@ export interface RecordsOptions extends CommonOptions {
   readonly limit?: number
 }
 
-/** Records on a page, unless fewer are wanted. */
+/** The most records on a page. */
 const PAGE_RECORDS = 500
 
 /** Streams a job's records as JSON lines. */
@@ -25,15 +25,10 @@ export function streamRecords(id: string, options: RecordsOptions): Promise<numb
     // Asked first: a job that is not there must not leave a file, or an empty stream that looks like an answer.
     const job = await client.getJobStatus(id, { signal })
     const output = await openOutput(options.output)
-    const filter = {
-      ...(options.collection && { collection: options.collection }),
-      ...(options.repo && { repo: options.repo }),
-      ...(options.limit !== undefined && options.limit < PAGE_RECORDS && { limit: options.limit }),
-    }
     const isAll = !options.collection && !options.repo && options.limit === undefined
     let written: number
     try {
-      const records = client.allRecords(id, filter, { signal })
+      const records = recordsOf(client, id, options, signal)
       written = await write(records, output, options.limit, isAll ? job.totalRecords : null)
       signal.throwIfAborted()
       await output.finish()
@@ -47,6 +42,28 @@ export function streamRecords(id: string, options: RecordsOptions): Promise<numb
     await conclude(job, written, output, options)
     return EXIT.done
   })
+}
+
+/** All of them in one stream; few of them by pages, as a stream would be broken off. */
+function recordsOf(
+  client: BackfillClient,
+  id: string,
+  { collection, repo, limit }: RecordsOptions,
+  signal: AbortSignal,
+): AsyncIterable<RecordView> {
+  const filter = { ...(collection && { collection }), ...(repo && { repo }) }
+  if (limit === undefined) return exported(client.exportRecords(id, filter, { signal }))
+  return client.allRecords(id, { ...filter, limit: Math.min(limit, PAGE_RECORDS) }, { signal })
+}
+
+async function* exported(
+  messages: AsyncIterable<ExportMessage>,
+): AsyncGenerator<RecordView, void, undefined> {
+  for await (const message of messages) {
+    if (message.type === 'records') yield* message.records
+    else if (message.type === 'repoRestarted')
+      process.stderr.write(`${message.did} was fetched anew meanwhile: all of its records follow again.\n`)
+  }
 }
 
 async function write(

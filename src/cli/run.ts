@@ -28,6 +28,7 @@ export interface RunOptions {
   readonly host?: string[]
   readonly output?: string
   readonly level: string
+  readonly method: string
   readonly json?: boolean
 }
 
@@ -50,6 +51,7 @@ export async function runBackfill(options: RunOptions): Promise<number> {
     ...(options.repo && { repos: options.repo }),
     ...(options.host && { hosts: options.host }),
     level: options.level,
+    method: options.method,
   }
   // What cannot work is told before anything is started.
   assertScope(checkInput(input, config.network), { admin: false })

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { RateLimited } from '../atproto/outcome.js'
 import { Pulse } from '../pulse.js'
 import { AnySignal } from '../signals.js'
+import { jobsWantingRevs } from '../store/host-revs.js'
 import { type OptionalMethod, unsupportedBy } from '../store/host-support.js'
 import { claimHost, deferHost, type HostClaim, hostHasWork, saveHost } from '../store/hosts.js'
 import { jobsWanting, type RunningJob } from '../store/jobs.js'
@@ -197,7 +198,12 @@ class Driver {
       pages += 1
       return pages <= REV_PAGES_MAX && this.#goesOn() && !hold.signal.aborted
     }
-    await this.#attempt(() => readAllHostRevs(this.#ctx, this.#claim.host, jobs, query, goesOn))
+    const { host } = this.#claim
+    const proves = !this.#unsupported.has('getRecord') || !this.#unsupported.has('getRepo')
+    const keys = jobs.map(({ key }) => key)
+    const wanting = new Set(await jobsWantingRevs(this.#ctx.db, host, keys, proves))
+    const served = jobs.filter(({ key }) => wanting.has(key))
+    await this.#attempt(() => readAllHostRevs(this.#ctx, host, served, query, goesOn))
   }
 
   #queryUnder<Way>(

@@ -8,6 +8,7 @@ import type { EngineContext } from './context.js'
 import type { KnownRepo } from './due-queue.js'
 import { type LookUp, LookUpHeld } from './look-up.js'
 import { RepoReader } from './methods.js'
+import { methodOf } from './reading.js'
 import { RepoState } from './repo-state.js'
 import { standingVerdict } from './unchanged.js'
 
@@ -20,8 +21,11 @@ export interface Assignment {
   readonly car: CarQuery
   /** What the host does not offer; the driver's own list, which grows. */
   readonly unsupported: Set<OptionalMethod>
-  /** Whether driver and job go on; a reading that can be gone on with later ends at a page otherwise. */
-  readonly goesOn: () => boolean
+  /**
+   * Whether driver and job go on; a reading ends at a page otherwise.
+   * @param canGoOnLater whether the reading can be gone on with; one that cannot does not end because time is up
+   */
+  readonly goesOn: (canGoOnLater: boolean) => boolean
   /** For the account's document, where the host alone does not do. */
   readonly lookUp: LookUp
   /** Told when nothing more is to be asked of the host for this repo. */
@@ -36,10 +40,8 @@ export async function fetchRepo(ctx: EngineContext, assignment: Assignment): Pro
   const state = new RepoState(ctx, assignment)
   try {
     await read(ctx, assignment, state).catch((error: unknown) => {
-      if (error instanceof RepoNotFound || error instanceof Unavailable) {
-        return follow(ctx, assignment, state, error)
-      }
-      throw error
+      if (!mayHaveMoved(error)) throw error
+      return follow(ctx, assignment, state, error)
     })
   } catch (error) {
     if (error instanceof LookUpHeld) await state.deferred(error.until)
@@ -63,7 +65,8 @@ async function read(ctx: EngineContext, assignment: Assignment, state: RepoState
       written = state.store(reading)
       // Awaited with the next page in hand, or below: a failure before that must not count as unhandled.
       written.catch(() => {})
-      if (reading.kind !== 'complete' && !goesOn()) return false
+      const canGoOnLater = methodOf(reading.progress) === 'list-records'
+      if (reading.kind !== 'complete' && !goesOn(canGoOnLater)) return false
       await ctx.writer.room()
       return true
     })
@@ -74,23 +77,32 @@ async function read(ctx: EngineContext, assignment: Assignment, state: RepoState
   }
 }
 
+/** What a host says, or signs, of an account that has moved is no verdict on it. */
+type PerhapsMoved = RepoNotFound | Unavailable | Failure
+
+function mayHaveMoved(error: unknown): error is PerhapsMoved {
+  if (error instanceof Failure) return error.failure === 'bad-signature'
+  return error instanceof RepoNotFound || error instanceof Unavailable
+}
+
 /**
- * The host does not have the repo, or not any more, so perhaps it has moved: an account that moves is deactivated
- * or deleted where it was. The directory is asked before this is a verdict.
+ * The host does not have the repo, or not any more, or not as it is by now, so perhaps it has moved: an account that
+ * moves is deactivated or deleted where it was, or should be. The directory is asked before this is a verdict.
  */
 async function follow(
   ctx: EngineContext,
   { claim, lookUp }: Assignment,
   state: RepoState,
-  gone: RepoNotFound | Unavailable,
+  gone: PerhapsMoved,
 ): Promise<void> {
-  const { origin } = await lookUp.locateAfresh()
+  // A signature was judged by the document of this moment.
+  const { origin } = await lookUp.locate(!(gone instanceof Failure))
   if (origin === claim.origin) throw verdict(gone, claim.origin)
   const hosts = await hostIds(ctx.db, [origin])
   await state.moved(hosts.get(origin)!, origin)
 }
 
-function verdict(gone: RepoNotFound | Unavailable, origin: string): Error {
-  if (gone instanceof Unavailable) return gone
+function verdict(gone: PerhapsMoved, origin: string): Error {
+  if (!(gone instanceof RepoNotFound)) return gone
   return new Failure('repo-not-found', `${origin} does not know this account`)
 }

@@ -1,18 +1,17 @@
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Failure } from '../atproto/outcome.js'
 import { checkCommit } from '../atproto/repo/commit.js'
 import { Spool } from '../atproto/repo/spool.js'
 import { walk } from '../atproto/repo/walk.js'
 import { type CarQuery, getRepoInto } from '../atproto/sync.js'
 import { nextReading } from './reading.js'
-import { Snapshot, type SnapshotReading, type SnapshotWish, wantedBy } from './snapshot.js'
+import { inTurns, Snapshot, type SnapshotReading, type SnapshotWish, wantedBy } from './snapshot.js'
 
 /**
  * Reading a repo by `com.atproto.sync.getRepo`.
  *
  * One answer holds it all at one commit, whose signature proves every record and that there are no others. It goes
- * to a file while its blocks are hashed; then the whole tree is walked from the signed root. Nothing is given out
- * before all blocks are there, but the tree may turn out wrong on the way: what was given out does not count then.
+ * to a file while its blocks are hashed; then the whole tree is walked from the signed root, twice: nothing is given
+ * out of a tree that turns out wrong further on.
  */
 
 export interface GetRepoWish extends SnapshotWish {
@@ -21,9 +20,6 @@ export interface GetRepoWish extends SnapshotWish {
   /** The most that the answer may be, decoded. */
   readonly maxBytes: number
 }
-
-/** Entries of the tree between which others get their turn: a few milliseconds. */
-const ENTRIES_AT_ONCE = 256
 
 /**
  * Reads a whole repo, and gives out what is wanted of it; ends with the one `complete`.
@@ -41,16 +37,27 @@ export async function* readByGetRepo(
   const [root] = await spool.finish()
   if (root === undefined) throw new Failure('bad-response', 'getRepo: the CAR names no root')
   const commit = await checkCommit(spool.read(root), root, { did, signingKey, lastRev, now: now() })
+  const isWanted = wantedBy(collections)
+  await checkTree(spool, commit.data, isWanted)
   const origin = { restarts: 0, reading: nextReading(now, null), replaces: wish.stored }
   const snapshot = new Snapshot('get-repo', collections, commit, origin)
-  const isWanted = wantedBy(collections)
-  let entries = 0
-  for (const entry of walk(spool, commit.data)) {
-    entries += 1
-    if (entries % ENTRIES_AT_ONCE === 0) await nextTurn()
+  for await (const entry of inTurns(walk(spool, commit.data))) {
     if (!isWanted(entry.collection)) continue
     if (snapshot.isFull) yield snapshot.take('page')
-    snapshot.add(entry, spool.read(entry.cid))
+    snapshot.add(entry, spool.read(entry.cid), spool.bytes)
   }
   yield snapshot.take('complete')
+}
+
+/** @throws Failure where the tree is wrong, or a record is missing */
+async function checkTree(
+  spool: Spool,
+  root: string,
+  isWanted: (collection: string) => boolean,
+): Promise<void> {
+  for await (const { collection, rkey, cid } of inTurns(walk(spool, root))) {
+    if (isWanted(collection) && !spool.has(cid)) {
+      throw new Failure('incomplete-car', `getRepo: the record ${collection}/${rkey} is not in the CAR`)
+    }
+  }
 }

@@ -24,9 +24,13 @@ export class LookUp {
     this.#turnAtDirectory = turnAtDirectory
   }
 
-  /** Where the account lives, as the directory has it now. @throws LookUpHeld, Failure, Unavailable */
-  async locateAfresh(): Promise<Located> {
-    return this.#held(true, (identities) => identities.locate(this.#did, true))
+  /**
+   * Where the account lives.
+   * @param fresh as the directory has it now
+   * @throws LookUpHeld, Failure, Unavailable
+   */
+  async locate(fresh: boolean): Promise<Located> {
+    return this.#held(fresh, (identities) => identities.locate(this.#did, fresh))
   }
 
   /**

@@ -33,6 +33,8 @@ export class RepoState {
   #progress: Progress | null
   #hasRows: boolean
   #hasSignedRows: boolean
+  /** Until the last reading given is durable, or not to be had. */
+  #storing: Promise<void> = Promise.resolve()
 
   constructor(ctx: EngineContext, assignment: Assignment) {
     this.#ctx = ctx
@@ -44,7 +46,13 @@ export class RepoState {
   }
 
   /** Makes a reading durable; a complete one with its receipt. */
-  async store(reading: Reading): Promise<void> {
+  store(reading: Reading): Promise<void> {
+    const storing = this.#store(reading)
+    this.#storing = storing.catch(() => {})
+    return storing
+  }
+
+  async #store(reading: Reading): Promise<void> {
     const { kind, progress } = reading
     this.#hasRows ||= reading.records.length > 0
     this.#hasSignedRows ||= this.#hasRows && progress.level === 'signed'
@@ -101,11 +109,14 @@ export class RepoState {
 
   /**
    * Takes their level from rows that were signed, but are not all there is: an unsigned reading could not replace
-   * them, and they would be taken for what is there now. Not to be called of a repo with a signed receipt.
+   * them, and they would be taken for what is there now. Any job may have left some. Not to be called of a repo with
+   * a signed receipt.
    */
   async weaken(): Promise<void> {
-    if (!this.#hasSignedRows) return
     const { claim, repo } = this.#assignment
+    // What is still on its way would come too late.
+    await this.#storing
+    if (!this.#hasSignedRows && !repo.stored) return
     await weakenRecords(this.#ctx.db, { host: claim.host, epoch: claim.epoch }, repo.repo)
     this.#hasSignedRows = false
   }

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Failure } from '../atproto/outcome.js'
 import type { Commit } from '../atproto/repo/commit.js'
 import { jsonOfCbor } from '../atproto/repo/data.js'
@@ -37,6 +38,9 @@ const RECORD_LENGTH_MAX = 2 * 1024 * 1024
 /** The most collections of one repo: what is beyond is not an account any more, but a trap. */
 const COLLECTIONS_MAX = 5_000
 
+/** How much larger than what was sent the records may be: one of them may stand under any number of keys. */
+const SHARED_BYTES_MAX = 64 * 1024 * 1024
+
 /** Makes readings of the records that a tree names, as they come. */
 export class Snapshot {
   readonly #origin: Pick<
@@ -49,6 +53,7 @@ export class Snapshot {
   #unreadable = 0
   #page: CheckedRecord[] = []
   #characters = 0
+  #bytes = 0
 
   constructor(
     method: SnapshotProgress['method'],
@@ -66,8 +71,15 @@ export class Snapshot {
     return this.#page.length >= PAGE_RECORDS_MAX || this.#characters >= PAGE_CHARACTERS_MAX
   }
 
-  /** @param bytes of the record, whose hash is known to be that of the entry's CID */
-  add({ collection, rkey, cid }: TreeEntry, bytes: Uint8Array): void {
+  /**
+   * @param bytes of the record, whose hash is known to be that of the entry's CID
+   * @param sent how many bytes the host has sent for all records so far, or more
+   */
+  add({ collection, rkey, cid }: TreeEntry, bytes: Uint8Array, sent: number): void {
+    this.#bytes += bytes.length
+    if (this.#bytes > sent + SHARED_BYTES_MAX) {
+      throw new Failure('body-too-large', 'large records stand under many keys: a trap, not an account')
+    }
     const text = jsonOfCbor(bytes)
     const value = text !== null && text.length <= RECORD_LENGTH_MAX ? text : null
     this.#page.push({ collection, rkey, cid, value })
@@ -107,6 +119,19 @@ export class Snapshot {
     if (before === undefined && this.#counts.size > COLLECTIONS_MAX) {
       throw new Failure('body-too-large', `the repo has more than ${COLLECTIONS_MAX} collections`)
     }
+  }
+}
+
+/** Entries of a tree between which others get their turn: a few milliseconds. */
+const ENTRIES_AT_ONCE = 256
+
+/** The same, so that others get their turn in between. */
+export async function* inTurns(entries: Iterable<TreeEntry>): AsyncGenerator<TreeEntry> {
+  let count = 0
+  for (const entry of entries) {
+    count += 1
+    if (count % ENTRIES_AT_ONCE === 0) await nextTurn()
+    yield entry
   }
 }
 

@@ -4,7 +4,7 @@ import { BlockMap } from '../atproto/repo/blocks.js'
 import { type TreeEntry, walk } from '../atproto/repo/walk.js'
 import { BLOCKS_AT_ONCE_MAX, type CarQuery, getBlocks, getRecordProof } from '../atproto/sync.js'
 import { nextReading } from './reading.js'
-import { Snapshot, type SnapshotReading, type SnapshotWish } from './snapshot.js'
+import { inTurns, Snapshot, type SnapshotReading, type SnapshotWish } from './snapshot.js'
 import type { Edge } from './sparse-edges.js'
 import { probe, type SparseProbe } from './sparse-probe.js'
 import type { MissingNode } from './sparse-tree.js'
@@ -105,6 +105,8 @@ async function* readOnce(
 ): AsyncGenerator<SnapshotReading> {
   const { commit, ranges, blocks } = probed
   const early = await fetchNodes(host, probed)
+  // Nothing is given out of a tree that turns out wrong further on.
+  for await (const _ of inTurns(walk(blocks, commit.data, ranges)));
   for (const batch of inBatches(walk(blocks, commit.data, ranges), early, host)) {
     await nextTurn()
     const missing = new Set(batch.map(({ cid }) => cid).filter((cid) => !early.has(cid)))
@@ -114,7 +116,7 @@ async function* readOnce(
     }
     for (const entry of batch) {
       if (snapshot.isFull) yield snapshot.take('page')
-      snapshot.add(entry, (early.has(entry.cid) ? early : records).read(entry.cid))
+      snapshot.add(entry, (early.has(entry.cid) ? early : records).read(entry.cid), host.bytes)
     }
   }
   yield snapshot.take('complete')
@@ -180,10 +182,16 @@ class Host {
   readonly #car: CarQuery
   readonly #did: string
   #atOnce = BLOCKS_AT_ONCE_MAX
+  #bytes = 0
 
   constructor(car: CarQuery, did: string) {
     this.#car = car
     this.#did = did
+  }
+
+  /** Bytes of all blocks that it has sent. */
+  get bytes(): number {
+    return this.#bytes
   }
 
   /** Blocks that one request asks for. */
@@ -226,7 +234,9 @@ class Host {
     for (const cid of wanted) {
       if (!given?.has(cid)) throw new BlocksGone(`the host does not have block ${cid} that it names`)
       // A copy, which does not keep all that came with it.
-      found.set(cid, Buffer.from(given.read(cid)))
+      const block = Buffer.from(given.read(cid))
+      this.#bytes += block.length
+      found.set(cid, block)
     }
     return found
   }

@@ -14,6 +14,10 @@ const LOOK_EVERY_MS = 1_000
 /** and the shortest time between two looks when somebody does. */
 const LOOK_PAUSE_MS = 100
 
+/** Larger pages are read faster; but there may be very many who follow, and each has two of them at hand. */
+const EXPORT_PAGE_BYTES = 2 * 1024 * 1024
+const FOLLOW_PAGE_BYTES = 1024 * 1024
+
 /** How long one message may lie there. */
 const TAKE_MS = 60_000
 
@@ -58,7 +62,7 @@ export class Delivery {
    * @throws RequestError `DetailsDeleted`, `JobNotFound`
    */
   async *soFar(): AsyncGenerator<DeliveryPage, void, undefined> {
-    const reader = this.#reader(this.job.seq)
+    const reader = this.#reader(this.job.seq, EXPORT_PAGE_BYTES)
     for (let next = read(reader); ; ) {
       const page = await next
       if (page.more) next = read(reader)
@@ -73,7 +77,7 @@ export class Delivery {
    * @throws as `soFar`
    */
   async *follow(signal: AbortSignal): AsyncGenerator<DeliveryPage, void, undefined> {
-    const reader = this.#reader(null)
+    const reader = this.#reader(null, FOLLOW_PAGE_BYTES)
     const news = new News(this.#ctx, this.job.key)
     try {
       for (let next = this.#insist(reader, signal); ; ) {
@@ -91,9 +95,10 @@ export class Delivery {
     }
   }
 
-  #reader(through: number | null): DeliveryReader {
+  #reader(through: number | null, pageBytes: number): DeliveryReader {
     const { key, scope } = this.job
-    return new DeliveryReader(this.#ctx.db, { job: key, scope, through, ...this.#query }, this.#cursor)
+    const query = { job: key, scope, through, pageBytes, ...this.#query }
+    return new DeliveryReader(this.#ctx.db, query, this.#cursor)
   }
 
   /** The next page, however often it takes; undefined once the signal is aborted. */

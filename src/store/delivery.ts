@@ -10,6 +10,8 @@ export interface DeliveryQuery {
   readonly did: string | null
   /** Only what has a lower number, or this one; null for all there will be. */
   readonly through: number | null
+  /** About how long a page may be. */
+  readonly pageBytes?: number
 }
 
 /** The verdict on a repo that its records are handed over with, as a view of it takes it. */
@@ -88,8 +90,8 @@ interface OpenRepo {
   readonly rkey: string
 }
 
-/** What a page holds at most: rows, and about so many bytes. */
-const ROWS_MAX = 2_000
+/** What a page holds at most: rows, and about so many bytes unless others are asked for. */
+const ROWS_MAX = 4_000
 const BYTES_MAX = 1024 * 1024
 
 /** Records read before anything is known of their size. */
@@ -156,14 +158,16 @@ export class DeliveryReader {
   }
 
   async #read(trx: Trx): Promise<DeliveryPage> {
-    const job = await readJob(trx, this.#query.job)
+    const job = await readJob(trx, this.#query, { after: this.#after, limit: this.#look })
     if (job?.details !== 'kept') throw new DetailsGone(job?.details ?? null)
-    const through = Math.min(this.#query.through ?? job.seq, job.seq)
-    const { status, error } = job
-    const idle = { status, error, repos: [], through, more: false }
+    const { status, error, ended } = job
     // Numbers become visible in order: whoever sees one sees all below it.
-    if (this.#after >= through) return idle
-    const ended = await endedRepos(trx, this.#query, { after: this.#after, through, limit: this.#look })
+    const through = Math.max(this.#after, Math.min(this.#query.through ?? job.seq, job.seq))
+    if (ended.length === 0) {
+      this.#after = through
+      this.#open = null
+      return { status, error, repos: [], through, more: false }
+    }
     const isLast = ended.length < this.#look
     const receipts = await receiptsOf(trx, this.#query.scope, ended)
     await this.#learnCollections(trx, receipts)
@@ -180,7 +184,7 @@ export class DeliveryReader {
     this.#open = open
     this.#isLarge = isLarge
     if (repos.length === this.#look) this.#look = Math.min(4 * this.#look, REPOS_MAX)
-    this.#rows = rowsOf(repos) ?? this.#rows
+    this.#rows = rowsOf(repos, this.#query.pageBytes ?? BYTES_MAX) ?? this.#rows
     return { status, error, repos, through: this.#after, more: !isWhole }
   }
 
@@ -266,49 +270,66 @@ function assemble(
 }
 
 /** How many records like these make a page. */
-function rowsOf(repos: readonly DeliveredRepo[]): number | null {
+function rowsOf(repos: readonly DeliveredRepo[], bytesMax: number): number | null {
   const lines = repos.flatMap((repo) => repo.lines)
   const records = lines.reduce((sum, each) => sum + each.records, 0)
   const length = lines.reduce((sum, each) => sum + each.text.length, 0)
-  return records === 0 ? null : Math.min(ROWS_MAX, Math.ceil((BYTES_MAX * records) / length))
+  return records === 0 ? null : Math.min(ROWS_MAX, Math.ceil((bytesMax * records) / length))
 }
 
-function readJob(trx: Trx, key: number) {
-  return trx
-    .selectFrom('job')
-    .innerJoin('job_progress as p', 'p.job', 'job.key')
-    .select(['job.status', 'job.details', 'job.error', 'p.seq'])
-    .where('job.key', '=', key)
-    .executeTakeFirst()
+/** A repo of a job that has an outcome. */
+interface EndedRepo {
+  readonly seq: number
+  readonly did: string
+  readonly repo: number
+  readonly status: 'completed' | 'unavailable' | 'failed'
+  readonly failure: FailureClass | null
+  readonly message: string | null
+  readonly reason: UnavailableReason | null
 }
 
-type EndedRepo = Awaited<ReturnType<typeof endedRepos>>[number]
+interface Job {
+  readonly status: JobStatus
+  readonly details: JobDetails
+  readonly error: string | null
+  readonly seq: number
+}
 
-/** The repos of a job that have an outcome, in the order of their numbers. */
-async function endedRepos(
+/** A job, and the next of its repos that have an outcome, in the order of their numbers. */
+async function readJob(
   trx: Trx,
-  query: DeliveryQuery,
-  { after, through, limit }: { after: number; through: number; limit: number },
-) {
-  const repos = trx
-    .selectFrom('job_repo')
-    .select(['seq', 'did', 'repo', 'status', 'failure', 'message', 'reason'])
-    .where('job', '=', query.job)
-  if (query.did === null) {
-    return repos
-      .where('seq', '>', after)
-      .where('seq', '<=', through)
-      .where('status', 'in', ['completed', 'unavailable', 'failed'])
-      .orderBy('seq')
-      .limit(limit)
-      .execute()
-  }
-  // By its key alone: asked for more, a planner without statistics walks all repos of the job.
-  const found = await repos.where('did', '=', query.did).execute()
-  return found.filter(
-    ({ seq, status }) =>
-      seq > after && seq <= through && ['completed', 'unavailable', 'failed'].includes(status),
+  { job, did, through }: DeliveryQuery,
+  { after, limit }: { after: number; limit: number },
+): Promise<(Job & { readonly ended: EndedRepo[] }) | null> {
+  // An account by its key alone: asked for more, a planner without statistics walks all repos of the job.
+  const repos =
+    did === null ? sql`select * from job_repo` : sql`select * from job_repo where did = ${did} offset 0`
+  const { rows } = await sql<
+    Job & { readonly r: EndedRepo['seq'] | null } & Omit<EndedRepo, 'seq' | 'status'> & {
+        readonly outcome: EndedRepo['status']
+      }
+  >`
+    select job.status, job.details, job.error, p.seq,
+      r.seq as r, r.did, r.repo, r.status as outcome, r.failure, r.message, r.reason
+    from job
+    join job_progress p on p.job = job.key
+    left join lateral (
+      select * from (${repos}) job_repo
+      where job_repo.job = ${job} and job_repo.seq > ${after}
+        and job_repo.seq <= ${through ?? Number.MAX_SAFE_INTEGER}
+        and job_repo.status in ('completed', 'unavailable', 'failed')
+      order by job_repo.seq
+      limit ${limit}
+    ) r on true
+    where job.key = ${job}
+    order by r.seq`.execute(trx)
+  const [first] = rows
+  if (first === undefined) return null
+  const { status, details, error, seq } = first
+  const ended = rows.flatMap(({ r, outcome, did, repo, failure, message, reason }) =>
+    r === null ? [] : [{ seq: r, did, repo, status: outcome, failure, message, reason }],
   )
+  return { status, details, error, seq, ended }
 }
 
 interface RepoReceipts {

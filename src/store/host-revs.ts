@@ -50,6 +50,39 @@ const isWorthListing = (host: number, jobs: readonly number[], share: number, no
       )
   )`
 
+/** So many due repos of a job are looked at to tell whether others have read them before. */
+const SAMPLE = 100
+
+/**
+ * Of these jobs, the ones to which the revs of a host's repos are of use: those that want repos which were read
+ * before, and those of which the repos get no rev by being read, unless they have the host listed anyway.
+ * @param proves whether the host's answers have revs, where a job leaves the method open
+ */
+export async function jobsWantingRevs(
+  db: Db,
+  host: number,
+  jobs: readonly number[],
+  proves: boolean,
+): Promise<number[]> {
+  const { rows } = await sql<{ key: number }>`
+    select job.key from job
+    where job.key = any(${jobs}::int[]) and (
+      (
+        (job.method = 'list-records' or not ${proves})
+        and not exists (select from listing l where l.job = job.key and l.host = ${host})
+      ) or exists (
+        select from (
+          select r.repo from job_repo r
+          where r.host = ${host} and r.job = job.key and r.status in ('resolved', 'fetching') and r.retry_at is null
+          limit ${SAMPLE}
+        ) due
+        where exists (select from receipt where receipt.repo = due.repo)
+      )
+    )
+    order by job.key`.execute(db)
+  return rows.map(({ key }) => key)
+}
+
 /**
  * The reading of a host's revs that is to be gone on with now, begun if it is worth it: for jobs that have none
  * yet and want a good share of the host's accounts, as far as its size is known. One reading is for all jobs that

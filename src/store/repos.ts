@@ -27,19 +27,22 @@ export async function dueRepos(
   db: Db,
   due: { host: number; job: number; after: number; limit: number },
 ): Promise<DueRepo[]> {
-  const { rows } = await sql<DueRepo>`
+  // Subqueries, not joins: the planner makes those for the rows of the page only.
+  const { rows } = await sql<
+    Omit<DueRepo, 'lastRev' | 'signed'> & { known: [string | null, boolean | null] }
+  >`
     select r.id, r.did, r.repo, r.status, r.attempts, r.records, r.progress,
-           exists (select 1 from record where record.repo = r.repo) as stored, known.*
+           exists (select 1 from record where record.repo = r.repo) as stored,
+           (
+             select jsonb_build_array(max(receipt.rev), bool_or(receipt.level = 'signed'))
+             from receipt where receipt.repo = r.repo
+           ) as known
     from job_repo r
-    cross join lateral (
-      select max(receipt.rev) as "lastRev", coalesce(bool_or(receipt.level = 'signed'), false) as signed
-      from receipt where receipt.repo = r.repo
-    ) known
     where r.host = ${due.host} and r.job = ${due.job} and r.id > ${due.after}
       and r.status in ('resolved', 'fetching') and r.retry_at is null
     order by r.id
     limit ${due.limit}`.execute(db)
-  return rows
+  return rows.map(({ known: [lastRev, signed], ...repo }) => ({ ...repo, lastRev, signed: signed ?? false }))
 }
 
 /** What is stored of a repo by now. */

@@ -1,5 +1,4 @@
 import { readdir, rm } from 'node:fs/promises'
-import { CID } from 'multiformats/cid'
 import { afterAll, describe, expect, it, test, vi } from 'vitest'
 import { cidOfJson } from '../../src/atproto/content.js'
 import type { Blocks } from '../../src/atproto/repo/blocks.js'
@@ -182,6 +181,10 @@ function encodeOf({ left, entries }: TreeNode): Uint8Array {
   return encodeNode(cid(left), whole)
 }
 
+/** Both of them well-formed multikeys in base58. */
+const ED25519 = 'did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK'
+const NO_POINT = didKeyOf(Buffer.concat([Buffer.of(0xe7, 0x01, 0x02), Buffer.alloc(32, 0xff)]))
+
 describe.each([
   ['k256', k256],
   ['p256', p256],
@@ -235,7 +238,6 @@ describe.each([
 
   it('refuses a rev of the future, but for what clocks differ', async () => {
     const commit = await right()
-    // 2023-06-29T07:09:15.457Z
     const made = momentOf(REV)
     expect(await failureOf(() => check(commit, { now: made - 5 * 60_000 - 1 }))).toBe('bad-response')
     expect(await check(commit, { now: made - 5 * 60_000 + 1 })).toMatchObject({ rev: REV })
@@ -246,10 +248,6 @@ describe.each([
     expect(await failureOf(() => check(commit, { lastRev: REV }))).toBe('bad-signature')
   })
 })
-
-/** Both of them well-formed multikeys in base58. */
-const ED25519 = 'did:key:z6MkhaXgBZDvotDkL5257faiztiGiC2QtKLGpbnnEGta2doK'
-const NO_POINT = didKeyOf(Buffer.concat([Buffer.of(0xe7, 0x01, 0x02), Buffer.alloc(32, 0xff)]))
 
 describe('CARs', () => {
   const chunkings = [Number.POSITIVE_INFINITY, 1_000, 7, 1]
@@ -312,7 +310,7 @@ describe('CARs', () => {
       cid.toUpperCase(),
       // The last digit of base32 says two bits that are not there.
       cid.slice(0, -1) + String.fromCharCode(cid.charCodeAt(58) + 1),
-      CID.parse(cid).toV1().toString().replace('bafyrei', 'bafkrei'),
+      cid.replace('bafyrei', 'bafkrei'),
       textOf(cidOf(Buffer.from('other'))),
       // Of another block whose digest is the same but for its end.
       textOf(RECORD.cid.map((byte, at) => (at === 35 ? byte ^ 1 : byte))),

@@ -64,7 +64,10 @@ describe('wrong usage ends with code 2, and says what would be right', () => {
     [['run'], 'Name the repos, or collections'],
     [['run', '-c', 'posts'], '"posts" is not an NSID'],
     [['run', '-c', 'com.example.*'], 'Name the repos'],
-    [['run', '-c', 'com.example.post', '--level', 'signed'], 'it offers content, none'],
+    [
+      ['run', '-c', 'com.example.post', '--level', 'signed', '--method', 'list-records'],
+      'level signed is not to be had by list-records',
+    ],
     [['callers', 'new'], '--did-web <host>'],
     [['callers', 'new', '--did-web', 'not/a/host'], 'needs a host name such as'],
     [['completion', 'tcsh'], 'Allowed choices are bash, zsh, fish'],

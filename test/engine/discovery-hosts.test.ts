@@ -192,7 +192,9 @@ describe('a job of hosts', () => {
     // Five a second, and a second's worth at once after a quiet time.
     const inSecond = (from: number) => times.filter((at) => at >= from && at < from + 1_000).length
     expect(Math.max(...times.map(inSecond))).toBeLessThanOrEqual(11)
-    expect(pagesAsked(pds)).toHaveLength(2 * 4)
+    // Each job has it listed; and the revs once more, for what one has read before the other.
+    expect(pagesAsked(pds).length).toBeGreaterThanOrEqual(2 * 4)
+    expect(pagesAsked(pds).length).toBeLessThanOrEqual(3 * 4)
   })
 
   test('is refused with each bad host by name', async () => {

@@ -34,11 +34,12 @@ describe('a host that says what it allows', () => {
     }
     // A page and the empty one that ends a listing for each.
     const repos = standIns.populate(pds, 40, 1)
-    const { data } = await backfill.createJob({ collections: [POST], repos })
+    const { data } = await backfill.createJob({ collections: [POST], repos, method: 'list-records' })
     expect(await finished(backfill, data.id)).toMatchObject({ status: 'completed', completedRepos: 40 })
     expect(refused).toBe(0)
     const { arrivals } = pds
-    expect(arrivals).toHaveLength(80)
+    // One lists their revs.
+    expect(arrivals).toHaveLength(81)
     const seconds = (arrivals.at(-1)!.at - arrivals[0]!.at) / 1_000
     // Eight a second; and twelve at once in the beginning: a burst, and four before it has said anything.
     expect(68 / seconds).toBeLessThanOrEqual(8)

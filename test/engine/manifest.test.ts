@@ -135,7 +135,7 @@ test('a job that was cancelled claims nothing of the repos that it did not get t
   const dids = standIns.populate(pds, 12, 1, collection)
   const gate = Promise.withResolvers<void>()
   const held = pds.faults.plan({ kind: 'after', what: () => gate.promise }, { method: LIST })
-  await using api = await standIns.service({ environment: { HOST_CONCURRENCY: '1' } })
+  await using api = await standIns.service({ environment: { HOST_CONCURRENCY: '1', HOST_START_RPM: '240' } })
   const backfill = api.as(standIns.caller)
   const { data } = await backfill.createJob({
     collections: [collection],

@@ -60,7 +60,9 @@ describe('where an account is', () => {
     ]
     const accounts = [forgotten, inactive, lost, stays]
     for (const account of accounts) await putRecords(account, STATUS, values(2))
-    const wish = { collections: [STATUS], repos: accounts.map(({ did }) => did) }
+    // The other PDS has no proofs, which what was signed would need.
+    const repos = accounts.map(({ did }) => did)
+    const wish = { collections: [STATUS], repos, method: 'list-records' }
     expect(await run(wish)).toMatchObject({ status: 'completed', completedRepos: 4 })
 
     // The documents at hand name the PDS they were at.

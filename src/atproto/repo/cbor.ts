@@ -3,8 +3,8 @@ import { CID_BYTES, cidTextAt, isDagCborAt, isLinkAt, LINK_BYTES } from './cid.j
 
 /** The major types of CBOR (RFC 8949 §3.1) that repos are made of. */
 export const UNSIGNED = 0
-export const BYTES = 2
-export const TEXT = 3
+const BYTES = 2
+const TEXT = 3
 export const ARRAY = 4
 export const MAP = 5
 const TAG = 6

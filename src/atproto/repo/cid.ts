@@ -41,7 +41,9 @@ export function isDagCborAt(bytes: Uint8Array, at: number): boolean {
 
 /** Whether a link begins here: DAG-CBOR's tag 42 with a CID as repos use them. */
 export function isLinkAt(bytes: Uint8Array, at: number): boolean {
-  for (const [index, byte] of LINK_PREFIX.entries()) if (bytes[at + index] !== byte) return false
+  for (let index = 0; index < LINK_PREFIX.length; index += 1) {
+    if (bytes[at + index] !== LINK_PREFIX[index]) return false
+  }
   return isCidAt(bytes, at + LINK_PREFIX.length)
 }
 
@@ -60,8 +62,11 @@ export function writeCidText(bytes: Uint8Array, at: number, into: Uint8Array, in
   // Five bytes are eight digits; of the last byte there are two.
   const last = at + CID_BYTES - 1
   for (let from = at; from < last; from += 5) {
-    const [a, b, c] = [bytes[from]!, bytes[from + 1]!, bytes[from + 2]!]
-    const [d, e] = [bytes[from + 3]!, bytes[from + 4]!]
+    const a = bytes[from]!
+    const b = bytes[from + 1]!
+    const c = bytes[from + 2]!
+    const d = bytes[from + 3]!
+    const e = bytes[from + 4]!
     into[to++] = DIGITS[a >> 3]!
     into[to++] = DIGITS[((a & 7) << 2) | (b >> 6)]!
     into[to++] = DIGITS[(b >> 1) & 31]!

@@ -1,9 +1,7 @@
 import { isUtf8 } from 'node:buffer'
+import { LEVELS_MAX } from '../content.js'
 import { asBuffer } from './cbor.js'
 import { CID_BYTES, CID_CHARACTERS, isLinkAt, LINK_BYTES, writeCidText } from './cid.js'
-
-/** The most objects and arrays that may stand in one another, links and byte strings counted as their JSON has them. */
-const LEVELS_MAX = 1_000
 
 /** What a byte grows to at most: that of an empty byte string, to `{"$bytes":""}` and a comma. */
 const GROWTH_MAX = 14

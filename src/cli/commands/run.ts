@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander'
-import { LEVELS } from '../../verdict.js'
+import { LEVELS, REQUESTABLE_METHODS } from '../../verdict.js'
 import { readHostnames, readRepos } from '../arguments.js'
 import type { SetExit } from '../exit.js'
 
@@ -21,6 +21,9 @@ export function addRun(program: Command, exit: SetExit): void {
     .option('-o, --output <file>', 'write the records here instead of standard output')
     .addOption(
       new Option('--level <level>', 'the least a repo must be proven').choices(LEVELS).default('content'),
+    )
+    .addOption(
+      new Option('--method <method>', 'how to fetch').choices(REQUESTABLE_METHODS).default('auto'),
     )
     .option('--json', 'with -o: print what came of it as JSON')
     .addHelpText('after', HELP)
