@@ -295,7 +295,8 @@ class Driver {
   async #fetch(queue: DueQueue, due: KnownRepo, hold: AbortSignal, allRead: () => void): Promise<void> {
     const query = this.#queryUnder(hostQuery, hold)
     const car = this.#queryUnder(hostCar, hold)
-    const goesOn = () => !this.#signal.aborted && !hold.aborted && this.#error === null && !this.outOfTime
+    const goesOn = (canGoOnLater: boolean) =>
+      !this.#signal.aborted && !hold.aborted && this.#error === null && !(canGoOnLater && this.outOfTime)
     const turnAtDirectory = async () => {
       using waiting = new AnySignal(this.#signal, hold)
       await this.#ctx.directoryGate.pass(waiting.signal)

@@ -87,7 +87,9 @@ async function ask(
   }
   for (let refusals = 1; ; refusals += 1) {
     const passage = await passing(gate, signals, nsid)
-    const response = await send(ctx, { ...request, url, signal: signals.stop }, passage)
+    // What comes in piece by piece is worth nothing to a job that is to stop before its end.
+    using ends = new AnySignal(signals.stop, ...(request.sink ? [signals.hold] : []))
+    const response = await send(ctx, { ...request, url, signal: ends.signal }, passage)
     const header = (name: string) => response.headers[name]
     if (response.status === 429) {
       const until = await passage.refused(header)

@@ -189,6 +189,7 @@ test('it begins anew where the repo never held still, which going on would only 
 test('it removes nothing, and leaves nothing behind, when the account is gone before its end', async () => {
   await using bench = await standIns.bench()
   const did = await readOnce(bench)
+  pds.edit(did, POST, { remove: [rkeyOf(500)] })
   const job = await readAgain(bench, did)
   await readPages(bench, did, 6)
   pds.forget(did)

@@ -56,7 +56,8 @@ test('a database that takes nothing in halts the engine and nothing else, and co
   expect(await finished(backfill, data.id)).toMatchObject({ status: 'completed', completedRepos: total })
   await expectRecords(bench, data.id, records())
   for (const { attempts } of await collectRepos(backfill, data.id, 100)) expect(attempts).toBe(0)
-  expect(asked() - needed).toBeLessThanOrEqual(3 * hosts.length * HOST_CONCURRENCY)
+  // What was in flight, what was read and waited for its batch, and a try or two before it was well again.
+  expect(asked() - needed).toBeLessThanOrEqual(6 * hosts.length * HOST_CONCURRENCY)
 })
 
 test('an engine that meets the same trouble again and again asks hosts less and less', async () => {
