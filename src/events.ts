@@ -24,6 +24,8 @@ export type EventName =
   | `job.${JobStatus}`
   | 'job.retried'
   | 'job.details-deleted'
+  | 'job.purging'
+  | 'job.purged'
   | 'job.manifest-made'
   | 'engine.started'
   | 'engine.stopped'

@@ -17,6 +17,9 @@ export type JobStatus = (typeof JOB_STATUSES)[number]
 /** Whether the list of a job's repos is there, goes away in small portions, or is gone. */
 export type JobDetails = 'kept' | 'deleting' | 'deleted'
 
+/** Whether the records that no other job needs are still going away, or are gone. */
+export type JobPurge = 'purging' | 'purged'
+
 export const JOB_STAGES = [
   'pending',
   'discovering-repos',

@@ -24,7 +24,9 @@ import * as NetworkExampleBackfillListJobRepos from './types/network/example/bac
 import * as NetworkExampleBackfillListJobs from './types/network/example/backfill/listJobs.js'
 import * as NetworkExampleBackfillListRecords from './types/network/example/backfill/listRecords.js'
 import * as NetworkExampleBackfillPauseJob from './types/network/example/backfill/pauseJob.js'
+import * as NetworkExampleBackfillPurgeJob from './types/network/example/backfill/purgeJob.js'
 import * as NetworkExampleBackfillPutCaller from './types/network/example/backfill/putCaller.js'
+import * as NetworkExampleBackfillRefreshJob from './types/network/example/backfill/refreshJob.js'
 import * as NetworkExampleBackfillResumeJob from './types/network/example/backfill/resumeJob.js'
 import * as NetworkExampleBackfillRetryJob from './types/network/example/backfill/retryJob.js'
 import * as NetworkExampleBackfillSubscribeJob from './types/network/example/backfill/subscribeJob.js'
@@ -45,7 +47,9 @@ export * as NetworkExampleBackfillListJobRepos from './types/network/example/bac
 export * as NetworkExampleBackfillListJobs from './types/network/example/backfill/listJobs.js'
 export * as NetworkExampleBackfillListRecords from './types/network/example/backfill/listRecords.js'
 export * as NetworkExampleBackfillPauseJob from './types/network/example/backfill/pauseJob.js'
+export * as NetworkExampleBackfillPurgeJob from './types/network/example/backfill/purgeJob.js'
 export * as NetworkExampleBackfillPutCaller from './types/network/example/backfill/putCaller.js'
+export * as NetworkExampleBackfillRefreshJob from './types/network/example/backfill/refreshJob.js'
 export * as NetworkExampleBackfillResumeJob from './types/network/example/backfill/resumeJob.js'
 export * as NetworkExampleBackfillRetryJob from './types/network/example/backfill/retryJob.js'
 export * as NetworkExampleBackfillSubscribeJob from './types/network/example/backfill/subscribeJob.js'
@@ -252,6 +256,17 @@ export class NetworkExampleBackfillNS {
       })
   }
 
+  purgeJob(
+    data?: NetworkExampleBackfillPurgeJob.InputSchema,
+    opts?: NetworkExampleBackfillPurgeJob.CallOptions,
+  ): Promise<NetworkExampleBackfillPurgeJob.Response> {
+    return this._client
+      .call('network.example.backfill.purgeJob', opts?.qp, data, opts)
+      .catch((e) => {
+        throw NetworkExampleBackfillPurgeJob.toKnownErr(e)
+      })
+  }
+
   putCaller(
     data?: NetworkExampleBackfillPutCaller.InputSchema,
     opts?: NetworkExampleBackfillPutCaller.CallOptions,
@@ -260,6 +275,17 @@ export class NetworkExampleBackfillNS {
       .call('network.example.backfill.putCaller', opts?.qp, data, opts)
       .catch((e) => {
         throw NetworkExampleBackfillPutCaller.toKnownErr(e)
+      })
+  }
+
+  refreshJob(
+    data?: NetworkExampleBackfillRefreshJob.InputSchema,
+    opts?: NetworkExampleBackfillRefreshJob.CallOptions,
+  ): Promise<NetworkExampleBackfillRefreshJob.Response> {
+    return this._client
+      .call('network.example.backfill.refreshJob', opts?.qp, data, opts)
+      .catch((e) => {
+        throw NetworkExampleBackfillRefreshJob.toKnownErr(e)
       })
   }
 

@@ -356,6 +356,19 @@ export const schemaDict = {
             description:
               'When the job ended, whether it was completed, failed or was cancelled.',
           },
+          refreshes: {
+            type: 'string',
+            format: 'tid',
+            description:
+              'The job that this one repeats, to find what has changed since.',
+          },
+          purge: {
+            type: 'string',
+            description:
+              "What has become of the job's records, if they were to go: 'purging' while they go, 'purged' when those are gone that no other job needs.",
+            maxLength: 64,
+            knownValues: ['purging', 'purged'],
+          },
           manifest: {
             type: 'ref',
             ref: 'lex:network.example.backfill.defs#manifestView',
@@ -1797,6 +1810,58 @@ export const schemaDict = {
       },
     },
   },
+  NetworkExampleBackfillPurgeJob: {
+    lexicon: 1,
+    id: 'network.example.backfill.purgeJob',
+    defs: {
+      main: {
+        type: 'procedure',
+        description:
+          "Lets a job that has ended leave nothing: its list of repos goes, and so do the records that no other job needs. The job counts as gone at once and keeps its counters; what it has stored goes in the background, until 'purge' of the job is 'purged'. Repeating it does no harm. Requires service auth and the permission 'create'.",
+        input: {
+          encoding: 'application/json',
+          schema: {
+            type: 'object',
+            required: ['job'],
+            properties: {
+              job: {
+                type: 'string',
+                format: 'tid',
+                description: "The job's id.",
+              },
+            },
+          },
+        },
+        output: {
+          encoding: 'application/json',
+          schema: {
+            type: 'ref',
+            ref: 'lex:network.example.backfill.defs#jobView',
+          },
+        },
+        errors: [
+          {
+            name: 'JobNotFound',
+            description:
+              "There is no such job, or it is not the caller's to see; the two are not told apart.",
+          },
+          {
+            name: 'InvalidState',
+            description: 'The job has not ended.',
+          },
+          {
+            name: 'DetailsDeleted',
+            description:
+              "The job's list of repos has been deleted, so it no longer says which records are its own.",
+          },
+          {
+            name: 'NotPermitted',
+            description: "The caller lacks the permission 'create'.",
+          },
+        ],
+      },
+    },
+  },
   NetworkExampleBackfillPutCaller: {
     lexicon: 1,
     id: 'network.example.backfill.putCaller',
@@ -1857,6 +1922,92 @@ export const schemaDict = {
           {
             name: 'NotPermitted',
             description: "The caller lacks the permission 'admin'.",
+          },
+        ],
+      },
+    },
+  },
+  NetworkExampleBackfillRefreshJob: {
+    lexicon: 1,
+    id: 'network.example.backfill.refreshJob',
+    defs: {
+      main: {
+        type: 'procedure',
+        description:
+          "Starts a job that repeats one which has ended: the same collections, method and level, its repos once more, and whatever repos are discovered today if it discovered them. Repos that have not changed are not fetched again. 'changes' of the methods that hand over records leaves out what had been there before. Requires service auth and the permission 'create', for the whole network 'admin'.",
+        input: {
+          encoding: 'application/json',
+          schema: {
+            type: 'object',
+            required: ['job'],
+            properties: {
+              job: {
+                type: 'string',
+                format: 'tid',
+                description: 'The id of the job to repeat.',
+              },
+              clientToken: {
+                type: 'string',
+                minLength: 1,
+                maxLength: 128,
+                description:
+                  'Makes the request repeatable: the same token and input from the same caller give the same job.',
+              },
+              name: {
+                type: 'string',
+                maxLength: 1280,
+                maxGraphemes: 128,
+                description:
+                  "The caller's own name for the new job. Left out: that of the job to repeat.",
+              },
+            },
+          },
+        },
+        output: {
+          encoding: 'application/json',
+          schema: {
+            type: 'ref',
+            ref: 'lex:network.example.backfill.defs#jobView',
+          },
+        },
+        errors: [
+          {
+            name: 'JobNotFound',
+            description:
+              "There is no such job, or it is not the caller's to see; the two are not told apart.",
+          },
+          {
+            name: 'InvalidState',
+            description: 'The job has not ended.',
+          },
+          {
+            name: 'DetailsDeleted',
+            description:
+              'The job named its repos, and the list of them has been deleted.',
+          },
+          {
+            name: 'InvalidHost',
+            description:
+              'The job was limited to hosts, which may not be asked any more.',
+          },
+          {
+            name: 'ScopeTooBroad',
+            description:
+              "The job would mean crawling the whole network, for which the caller lacks the permission 'admin'.",
+          },
+          {
+            name: 'ClientTokenConflict',
+            description:
+              'The caller has used this client token before, with another input.',
+          },
+          {
+            name: 'QuotaExceeded',
+            description:
+              'The caller has as many unfinished jobs as it may have, or a job of its may not have so many repos.',
+          },
+          {
+            name: 'NotPermitted',
+            description: "The caller lacks the permission 'create'.",
           },
         ],
       },
@@ -2687,7 +2838,9 @@ export const ids = {
   NetworkExampleBackfillListJobs: 'network.example.backfill.listJobs',
   NetworkExampleBackfillListRecords: 'network.example.backfill.listRecords',
   NetworkExampleBackfillPauseJob: 'network.example.backfill.pauseJob',
+  NetworkExampleBackfillPurgeJob: 'network.example.backfill.purgeJob',
   NetworkExampleBackfillPutCaller: 'network.example.backfill.putCaller',
+  NetworkExampleBackfillRefreshJob: 'network.example.backfill.refreshJob',
   NetworkExampleBackfillResumeJob: 'network.example.backfill.resumeJob',
   NetworkExampleBackfillRetryJob: 'network.example.backfill.retryJob',
   NetworkExampleBackfillSubscribeJob: 'network.example.backfill.subscribeJob',

@@ -24,7 +24,9 @@ import * as NetworkExampleBackfillListJobRepos from './types/network/example/bac
 import * as NetworkExampleBackfillListJobs from './types/network/example/backfill/listJobs.js'
 import * as NetworkExampleBackfillListRecords from './types/network/example/backfill/listRecords.js'
 import * as NetworkExampleBackfillPauseJob from './types/network/example/backfill/pauseJob.js'
+import * as NetworkExampleBackfillPurgeJob from './types/network/example/backfill/purgeJob.js'
 import * as NetworkExampleBackfillPutCaller from './types/network/example/backfill/putCaller.js'
+import * as NetworkExampleBackfillRefreshJob from './types/network/example/backfill/refreshJob.js'
 import * as NetworkExampleBackfillResumeJob from './types/network/example/backfill/resumeJob.js'
 import * as NetworkExampleBackfillRetryJob from './types/network/example/backfill/retryJob.js'
 import * as NetworkExampleBackfillSubscribeJob from './types/network/example/backfill/subscribeJob.js'
@@ -239,6 +241,18 @@ export class NetworkExampleBackfillNS {
     return this._server.xrpc.method(nsid, cfg)
   }
 
+  purgeJob<A extends Auth = void>(
+    cfg: MethodConfigOrHandler<
+      A,
+      NetworkExampleBackfillPurgeJob.QueryParams,
+      NetworkExampleBackfillPurgeJob.HandlerInput,
+      NetworkExampleBackfillPurgeJob.HandlerOutput
+    >,
+  ) {
+    const nsid = 'network.example.backfill.purgeJob' // @ts-ignore
+    return this._server.xrpc.method(nsid, cfg)
+  }
+
   putCaller<A extends Auth = void>(
     cfg: MethodConfigOrHandler<
       A,
@@ -248,6 +262,18 @@ export class NetworkExampleBackfillNS {
     >,
   ) {
     const nsid = 'network.example.backfill.putCaller' // @ts-ignore
+    return this._server.xrpc.method(nsid, cfg)
+  }
+
+  refreshJob<A extends Auth = void>(
+    cfg: MethodConfigOrHandler<
+      A,
+      NetworkExampleBackfillRefreshJob.QueryParams,
+      NetworkExampleBackfillRefreshJob.HandlerInput,
+      NetworkExampleBackfillRefreshJob.HandlerOutput
+    >,
+  ) {
+    const nsid = 'network.example.backfill.refreshJob' // @ts-ignore
     return this._server.xrpc.method(nsid, cfg)
   }
 

@@ -14,7 +14,9 @@ import { listJobRepos } from './listJobRepos.js'
 import { listJobs } from './listJobs.js'
 import { listRecords } from './listRecords.js'
 import { pauseJob } from './pauseJob.js'
+import { purgeJob } from './purgeJob.js'
 import { putCaller } from './putCaller.js'
+import { refreshJob } from './refreshJob.js'
 import { resumeJob } from './resumeJob.js'
 import { retryJob } from './retryJob.js'
 import { subscribeJob } from './subscribeJob.js'
@@ -31,6 +33,8 @@ export function registerMethods(server: Server, ctx: ApiContext): void {
   deleteJobDetails(methods, ctx)
   getPdsSummary(methods, ctx)
   pauseJob(methods, ctx)
+  purgeJob(methods, ctx)
+  refreshJob(methods, ctx)
   resumeJob(methods, ctx)
   retryJob(methods, ctx)
   createJob(methods, ctx)

@@ -42,6 +42,8 @@ export function jobView(job: JobRow): JobView {
     ...present('startedAt', job.started_at?.toISOString()),
     ...present('completedAt', job.completed_at?.toISOString()),
     ...present('manifest', manifestView(job)),
+    ...present('refreshes', job.refreshes),
+    ...present('purge', job.purge),
   }
 }
 

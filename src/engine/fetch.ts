@@ -4,6 +4,7 @@ import type { CarQuery } from '../atproto/sync.js'
 import type { OptionalMethod } from '../store/host-support.js'
 import { type HostClaim, hostIds } from '../store/hosts.js'
 import type { RunningJob } from '../store/jobs.js'
+import { isDatabaseTrouble } from '../store/trouble.js'
 import type { EngineContext } from './context.js'
 import type { KnownRepo } from './due-queue.js'
 import { type LookUp, LookUpHeld } from './look-up.js'
@@ -11,6 +12,9 @@ import { RepoReader } from './methods.js'
 import { methodOf } from './reading.js'
 import { RepoState } from './repo-state.js'
 import { standingVerdict } from './unchanged.js'
+
+/** Until a repo is sent again for which there was no room on our disk. */
+const FILE_PAUSE_MS = 5 * 60_000
 
 export interface Assignment {
   readonly claim: HostClaim
@@ -47,7 +51,12 @@ export async function fetchRepo(ctx: EngineContext, assignment: Assignment): Pro
     if (error instanceof LookUpHeld) await state.deferred(error.until)
     else if (error instanceof Unavailable) await state.unavailable(error)
     else if (error instanceof Failure) await state.failed(error)
-    else throw error
+    else if (isFileTrouble(error)) {
+      const { job, repo, claim } = assignment
+      const where = { job: job.id, did: repo.did, host: claim.origin }
+      ctx.tell('engine.task-failed', { task: 'spool', ...where, err: error })
+      await state.deferred(new Date(ctx.now() + FILE_PAUSE_MS))
+    } else throw error
   }
 }
 
@@ -76,6 +85,14 @@ async function read(ctx: EngineContext, assignment: Assignment, state: RepoState
     await written
   }
 }
+
+/** What goes wrong with files of our own says nothing of a repo, of its host, or of the database. */
+function isFileTrouble(error: unknown): boolean {
+  const { syscall } = (error instanceof Error ? error : {}) as { syscall?: unknown }
+  return FILE_CALLS.has(syscall) && !isDatabaseTrouble(error)
+}
+
+const FILE_CALLS: ReadonlySet<unknown> = new Set(['mkdir', 'open', 'write', 'read', 'unlink'])
 
 /** What a host says, or signs, of an account that has moved is no verdict on it. */
 type PerhapsMoved = RepoNotFound | Unavailable | Failure

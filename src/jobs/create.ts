@@ -1,6 +1,7 @@
 import { TID } from '@atproto/common-web'
 import { Failure, RateLimited, Unavailable } from '../atproto/outcome.js'
 import { RequestError } from '../errors.js'
+import type { Trx } from '../store/database.js'
 import { findJob, findJobByToken, insertJob, type JobRow, type NewJob } from '../store/jobs.js'
 import type { Asker, JobsContext } from './context.js'
 import {
@@ -10,8 +11,9 @@ import {
   inputHash,
   isWholeNetwork,
   type JobInput,
+  type Scope,
 } from './input.js'
-import { checkRepos, checkRunningJobs } from './quotas.js'
+import { checkRepos, checkRunningJobs, type Quotas } from './quotas.js'
 
 /** Handles looked up at the same time for one request. */
 const HANDLE_LOOKUPS = 8
@@ -33,18 +35,22 @@ export async function createJob(ctx: JobsContext, asker: Asker, input: JobInput)
   if (before) return before
   const repos = checked.repos && (await resolveRepos(ctx, checked.repos))
   const id = TID.nextStr()
-  const refused = await insertWithinQuotas(ctx, {
-    id,
-    caller: asker.did,
-    clientToken: checked.clientToken,
-    inputHash: hash,
-    name: checked.name,
-    collections: checked.collections,
-    method: checked.method,
-    level: checked.level,
-    createdAt: new Date(ctx.now()),
-    from: repos ? { repos } : fromOf(checked, network.relays),
-    cursorsOf: network.relays,
+  const refused = await insertWithinQuotas(ctx, asker.did, (trx, quotas) => {
+    checkRepos(quotas, asker.did, repos ? repos.length : null)
+    return insertJob(trx, {
+      id,
+      caller: asker.did,
+      clientToken: checked.clientToken,
+      inputHash: hash,
+      name: checked.name,
+      collections: checked.collections,
+      method: checked.method,
+      level: checked.level,
+      createdAt: new Date(ctx.now()),
+      repoLimit: quotas.reposPerJob,
+      from: repos ? { repos } : fromOf(checked, network.relays),
+      cursorsOf: network.relays,
+    })
   })
   if (refused) {
     // Somebody else may have used the token between the look above and the insert: then its job is the answer.
@@ -64,18 +70,25 @@ export async function createJob(ctx: JobsContext, asker: Asker, input: JobInput)
 }
 
 /** Where the repos of a job come from that names none. */
-function fromOf(input: CheckedInput, relays: readonly string[]): NewJob['from'] {
+export function fromOf(input: Scope, relays: readonly string[]): NewJob['from'] {
   if (input.hosts) return { hosts: input.hosts }
   return { relays, wholeNetwork: isWholeNetwork(input) }
 }
 
-/** Inserts a job, if its caller may have it. @returns why it is not inserted; null when it is */
-async function insertWithinQuotas(ctx: JobsContext, job: Omit<NewJob, 'repoLimit'>): Promise<Error | null> {
+/**
+ * Inserts a job, if its caller may have it.
+ * @param insert tells whether it did: not when the client token was used before
+ * @returns why it is not inserted; null when it is
+ */
+export async function insertWithinQuotas(
+  ctx: JobsContext,
+  caller: string,
+  insert: (trx: Trx, quotas: Quotas) => Promise<boolean>,
+): Promise<Error | null> {
   try {
     return await ctx.db.transaction().execute(async (trx) => {
-      const quotas = await checkRunningJobs(ctx, trx, job.caller)
-      checkRepos(quotas, job.caller, 'repos' in job.from ? job.from.repos.length : null)
-      const inserted = await insertJob(trx, { ...job, repoLimit: quotas.reposPerJob })
+      const quotas = await checkRunningJobs(ctx, trx, caller)
+      const inserted = await insert(trx, quotas)
       return inserted ? null : new Error('the client token was used, and its job is gone')
     })
   } catch (error) {
@@ -84,10 +97,14 @@ async function insertWithinQuotas(ctx: JobsContext, job: Omit<NewJob, 'repoLimit
   }
 }
 
-async function jobOfToken(
+/**
+ * The job that a client token was used for before, if it was.
+ * @throws RequestError `ClientTokenConflict` when it was used with another input
+ */
+export async function jobOfToken(
   ctx: JobsContext,
   asker: Asker,
-  input: CheckedInput,
+  input: Pick<CheckedInput, 'clientToken'>,
   hash: string,
 ): Promise<JobRow | null> {
   if (input.clientToken === null) return null

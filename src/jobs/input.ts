@@ -78,13 +78,16 @@ export function checkInput(input: JobInput, options: HostOptions = PUBLIC_ONLY):
   }
 }
 
+/** Of what and whom a job is. */
+export type Scope = Pick<CheckedInput, 'collections' | 'repos' | 'hosts'>
+
 /** Whether a job means the whole network: nothing limits its repos, and no relay lists them by collection. */
-export function isWholeNetwork({ collections, repos, hosts }: CheckedInput): boolean {
+export function isWholeNetwork({ collections, repos, hosts }: Scope): boolean {
   return repos === null && hosts === null && !namesEveryCollection(collections)
 }
 
 /** @throws RequestError `ScopeTooBroad` when the job means the whole network and the asker may not have that */
-export function assertScope(input: CheckedInput, { admin }: { readonly admin: boolean }): void {
+export function assertScope(input: Scope, { admin }: { readonly admin: boolean }): void {
   if (admin || !isWholeNetwork(input)) return
   const what =
     input.collections === null
@@ -162,7 +165,7 @@ function repoProblem(repo: string): string | null {
 }
 
 /** Text of the caller's own must come back as it was given: the database takes no NUL, UTF-8 no lone surrogate. */
-function checkText(field: string, text: string | undefined): string | null {
+export function checkText(field: string, text: string | undefined): string | null {
   if (text === undefined) return null
   if (text.isWellFormed() && !text.includes('\u0000')) return text
   throw new RequestError('InvalidRequest', `${field} holds a character that cannot be stored`)

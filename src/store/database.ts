@@ -8,6 +8,7 @@ import * as discovery from './migrations/0004-discovery.js'
 import * as workers from './migrations/0005-workers.js'
 import * as verified from './migrations/0006-verified.js'
 import * as manifest from './migrations/0007-manifest.js'
+import * as refresh from './migrations/0008-refresh.js'
 import type { Database } from './schema.js'
 
 export type Db = Kysely<Database>
@@ -24,6 +25,7 @@ const MIGRATIONS: Record<string, Migration> = {
   '0005-workers': workers,
   '0006-verified': verified,
   '0007-manifest': manifest,
+  '0008-refresh': refresh,
 }
 
 /** The oldest server the statements are written for. */

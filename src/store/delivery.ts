@@ -1,4 +1,4 @@
-import { sql } from 'kysely'
+import { type RawBuilder, sql } from 'kysely'
 import type { FailureClass, JobDetails, JobStatus, Level, Method, UnavailableReason } from '../verdict.js'
 import type { Db, Trx } from './database.js'
 
@@ -78,7 +78,7 @@ interface Range {
 interface Stretch extends Lines {
   readonly last: string
   readonly ends: boolean
-  /** What comes next in it is large. */
+  /** What comes next in it must be read in another way: it is large, or has line breaks. */
   readonly isLarge: boolean
 }
 
@@ -135,7 +135,7 @@ export class DeliveryReader {
   #open: OpenRepo | null = null
   #look = REPOS_AT_FIRST
   #rows = ROWS_AT_FIRST
-  /** The next range has large values. */
+  /** The next range has large values, or such with line breaks. */
   #isLarge = false
 
   /** @param after the number of the last repo that is not wanted any more */
@@ -253,8 +253,9 @@ function assemble(
     const own = stretches.slice(read, read + ranges.length)
     read += ranges.length
     const delivered = { seq: repo.seq, did: repo.did, outcome, begins }
-    const lines = own.filter(({ records }) => records > 0)
     const cut = own.findIndex(({ ends }) => !ends)
+    // What was read behind a cut comes with another page.
+    const lines = own.filter(({ records }, index) => records > 0 && (cut < 0 || index <= cut))
     if (cut < 0) {
       repos.push({ ...delivered, lines, ends: true })
       continue
@@ -378,10 +379,9 @@ function outcomeOf(repo: EndedRepo, receipts: RepoReceipts | undefined): Outcome
   return { status: 'completed', receipt: { ...receipt, did } }
 }
 
-/** A line of a record; JSON has line breaks only where they mean nothing. */
-const LINE = sql<string>`
-  range.head || rkey || '","cid":"' || cid
-    || coalesce('","value":' || replace(value::text, E'\n', ' ') || E'}\n', E'"}\n')`
+/** The line of a record, from the text of its value. */
+const lineOf = (value: RawBuilder<unknown>) => sql<string>`
+  range.head || rkey || '","cid":"' || cid || coalesce('","value":' || ${value} || E'}\n', E'"}\n')`
 
 /** The records of a range, as far as it is to be read. */
 const RECORDS = sql`
@@ -412,13 +412,13 @@ async function readStretches(trx: Trx, ranges: readonly Range[], isLarge: boolea
     select stretch.* from ${rangeTable(ranges)} cross join lateral (
       select count(*)::int as found, coalesce(max(rkey), '') as last,
         coalesce(max(octet_length(value::text)), 0) as largest,
-        coalesce(string_agg(case when octet_length(value::text) > ${LARGE_BYTES} then null else ${LINE} end, ''), '')
+        coalesce(string_agg(case when octet_length(value::text) > ${LARGE_BYTES} then null else ${lineOf(sql`value::text`)} end, ''), '')
           as text
       from (${RECORDS}) record
     ) stretch
     order by n`.execute(trx)
   const stretches = rows.map(({ found, last, largest, text }, index) => {
-    if (largest > LARGE_BYTES) return { ...UNREAD, isLarge: true }
+    if (largest > LARGE_BYTES || breaksIn(text) !== found) return { ...UNREAD, isLarge: true }
     return { records: found, text, last, ends: found < ranges[index]!.limit, isLarge: false }
   })
   return stretches[0]!.isLarge ? readFirst() : stretches
@@ -426,11 +426,19 @@ async function readStretches(trx: Trx, ranges: readonly Range[], isLarge: boolea
 
 const UNREAD: Stretch = { records: 0, text: '', last: '', ends: false, isLarge: false }
 
-/** Reads as much of a range as fits a page, which is one record at least. */
+function breaksIn(text: string): number {
+  let breaks = 0
+  for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) breaks += 1
+  return breaks
+}
+
+/** Reads as much of a range as fits a page, which is one record at least, whatever is in it. */
 async function readLarge(trx: Trx, range: Range): Promise<Stretch> {
+  // In JSON line breaks mean nothing where they may stand.
+  const line = lineOf(sql`replace(value::text, E'\n', ' ')`)
   const { rows } = await sql<{ found: number; records: number; last: string | null; text: string | null }>`
     select count(*)::int as found, count(*) filter (where fits)::int as records,
-      max(rkey) filter (where fits) as last, string_agg(${LINE}, '' order by rkey) filter (where fits) as text
+      max(rkey) filter (where fits) as last, string_agg(${line}, '' order by rkey) filter (where fits) as text
     from ${rangeTable([range])} cross join lateral (
       select record.*, sum(bytes) over (order by rkey rows unbounded preceding) - bytes < ${BYTES_MAX} as fits
       from (

@@ -56,6 +56,18 @@ export async function deleteDetailsPortion(db: Db, limit: number): Promise<boole
     .selectFrom('job')
     .select('key')
     .where('details', '=', 'deleting')
+    .where(({ not, exists, selectFrom }) =>
+      // Another job is still taking its repos from the list.
+      not(
+        exists(
+          selectFrom('job as later')
+            .select('later.key')
+            .whereRef('later.refreshes', '=', 'job.id')
+            .where('later.refresh_after', 'is not', null)
+            .where('later.status', 'in', ['running', 'pausing', 'paused', 'cancelling']),
+        ),
+      ),
+    )
     .orderBy('key')
     .limit(1)
     .executeTakeFirst()

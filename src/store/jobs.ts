@@ -19,6 +19,8 @@ export interface NewJob {
   /** The most repos it may have; null for no limit. */
   readonly repoLimit: number | null
   readonly from: RepoSource
+  /** The id of the job that this one repeats, and whether the repos of that one are to be queued, too. */
+  readonly refreshes?: { readonly job: string; readonly queueRepos: boolean }
   /** The relays whose firehose positions are to be taken before anything else is done; none when absent. */
   readonly cursorsOf?: readonly string[]
 }
@@ -152,6 +154,8 @@ export async function insertJob(trx: Trx, job: NewJob): Promise<boolean> {
       discovery_complete: fromRepos !== null,
       created_at: job.createdAt,
       repo_limit: job.repoLimit,
+      refreshes: job.refreshes?.job ?? null,
+      refresh_after: job.refreshes?.queueRepos ? '' : null,
     })
     .onConflict((conflict) =>
       conflict.columns(['caller', 'client_token']).where('client_token', 'is not', null).doNothing(),
@@ -183,13 +187,14 @@ async function scopeId(trx: Trx, collections: readonly string[]): Promise<number
   return row.id
 }
 
-/** Marks discovery as at its end, if every listing is. */
+/** Marks discovery as at its end, if every listing is, and the repos of an earlier job are all queued. */
 export async function finishDiscovery(db: Db, key: number): Promise<void> {
   await db
     .updateTable('job')
     .set({ discovery_complete: true })
     .where('key', '=', key)
     .where('discovery_complete', '=', false)
+    .where('refresh_after', 'is', null)
     .where(({ not, exists, selectFrom }) =>
       not(exists(selectFrom('listing').select('origin').where('job', '=', key).where('done', '=', false))),
     )

@@ -1,4 +1,5 @@
 import { sql } from 'kysely'
+import { queueRepos } from './coverage.js'
 import type { Db, Trx } from './database.js'
 import { hostIds } from './hosts.js'
 import { HAS_BEGUN } from './start-cursors.js'
@@ -49,7 +50,7 @@ export interface HostListing extends Listing {
 /** Of a listing of `host` in the running job `job`: whether it may be read further now. */
 const canGoOn = (now: Date, queuedRepos: number) => sql`
   not l.done and l.failure is null and (l.retry_at is null or l.retry_at <= ${now})
-  and job.status = 'running' and ${HAS_BEGUN}
+  and job.status = 'running' and job.refresh_after is null and ${HAS_BEGUN}
   and exists (
     select from job_progress p
     where p.job = job.key and p.total - p.completed - p.unavailable - p.failed < ${queuedRepos}
@@ -319,6 +320,7 @@ export async function deferListing(
 export async function addRepos(trx: Trx, job: number, dids: readonly string[]): Promise<number> {
   // Sorted, so that two pages with the same new repos wait for each other instead of deadlocking.
   const sorted = [...new Set(dids)].sort()
+  await queueRepos(trx)
   await sql`insert into repo (did) select unnest(${sorted}::text[]) on conflict (did) do nothing`.execute(trx)
   const { rows } = await sql<{ total: number }>`
     with progress as materialized (select job, seq from job_progress where job = ${job} for update),
@@ -338,7 +340,7 @@ export async function addRepos(trx: Trx, job: number, dids: readonly string[]): 
 
 /**
  * Jobs whose discovery can go on now: running, and a relay's position is to be taken; or begun, not at its end, with
- * fewer open repos than `queuedRepos`. What hosts list is their drivers' work.
+ * fewer open repos than `queuedRepos`, and none left to take from an earlier job. What hosts list is their drivers' work.
  */
 export async function jobsToDiscover(db: Db, now: Date, queuedRepos: number): Promise<number[]> {
   const { rows } = await sql<{ key: number }>`
@@ -350,7 +352,7 @@ export async function jobsToDiscover(db: Db, now: Date, queuedRepos: number): Pr
         where c.job = job.key and c.seq is null and c.failure is null
           and (c.retry_at is null or c.retry_at <= ${now})
       )
-      or not job.discovery_complete and ${HAS_BEGUN}
+      or not job.discovery_complete and job.refresh_after is null and ${HAS_BEGUN}
         and p.total - p.completed - p.unavailable - p.failed < ${queuedRepos}
         and (
           exists (

@@ -100,7 +100,10 @@ async function completedRepos(
   return found.filter((repo) => repo.status === 'completed' && repo.seq >= seq)
 }
 
-/** The ranges of these repos in order, from a position on. The collections of a repo come from its receipt. */
+/**
+ * The ranges of these repos in order, from a position on. The collections of a repo come from its receipt. One whose
+ * account is unavailable by now has none.
+ */
 async function rangesOf(
   db: Db,
   query: RecordQuery,
@@ -113,6 +116,7 @@ async function rangesOf(
     .select(['repo', 'counts'])
     .where('scope', '=', query.scope)
     .where('repo', '=', sql<number>`any(${repos.map(({ repo }) => repo)}::bigint[])`)
+    .where(sql<boolean>`(select reason from account_state a where a.repo = receipt.repo) is null`)
     .execute()
   const countsOf = new Map(receipts.map(({ repo, counts }) => [repo, counts]))
   const idOf = await collectionIds(db, query, [...countsOf.values()])

@@ -2,6 +2,7 @@ import type { ColumnType, Generated } from 'kysely'
 import type {
   FailureClass,
   JobDetails,
+  JobPurge,
   JobStage,
   JobStatus,
   Level,
@@ -36,6 +37,7 @@ export interface Database {
   listing: ListingTable
   start_cursor: StartCursorTable
   job_repo: JobRepoTable
+  account_state: AccountStateTable
   reading_page: { job: number; repo: number; reading: number; collection: number; rkeys: string[] }
   worker: WorkerTable
   engagement: { job: number; worker: string }
@@ -135,6 +137,9 @@ export interface JobTable {
   repo_limit: number | null
   retrying: FailureClass[] | null
   manifest_of: Date | null
+  refreshes: string | null
+  refresh_after: string | null
+  purge: JobPurge | null
 }
 
 export interface JobProgressTable {
@@ -209,6 +214,16 @@ export interface JobRepoTable {
   retry_at: Date | null
   progress: Json<unknown> | null
   message: string | null
+  rev: string | null
+  since_rev: string | null
+}
+
+export interface AccountStateTable {
+  repo: number
+  reason: UnavailableReason | null
+  seen_at: Date
+  untold: boolean
+  unpurged: boolean
 }
 
 export interface WorkerTable {

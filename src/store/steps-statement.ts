@@ -3,7 +3,7 @@ const IS_NEWS = `(live.moved_to is not null or live.status not in ('waiting', 'f
 
 /**
  * The statement that writes a batch of steps. Its parts run in this order, each taking its locks in one order,
- * so that no two batches wait for each other: hosts, records, jobs, repos of jobs, failures, receipts.
+ * so that no two batches wait for each other: hosts, records, jobs, repos of jobs, failures, receipts, accounts.
  *
  * Parameters: $1 to $26 the steps as columns, $27 to $31 their records as columns (n: the number of the step,
  * from 1), $32 how many steps there are. Gives the numbers of the steps that took effect.
@@ -75,12 +75,13 @@ changed as (
       retry_at = live.retry_at,
       progress = live.progress::jsonb,
       records = live.records,
+      rev = case when live.status = 'completed' then live.rev end,
       seq = case when ${IS_NEWS} then locked.seq + live.n else r.seq end,
       changed_at = case when ${IS_NEWS} then now() else r.changed_at end
   from live join locked on locked.job = live.job
   where r.job = live.job and r.did = live.did and r.status in ('waiting', 'resolved', 'fetching')
   -- All that a receipt needs, too: joining live again would compare every step with every other one.
-  returning live.n, r.job, r.status, r.failure, r.method, r.records, live.first_resolved, live.records_added,
+  returning live.n, r.job, r.status, r.failure, r.reason, r.method, r.records, live.first_resolved, live.records_added,
             live.repo, live.host, live.level, live.rev, live.scope, live.data_cid, live.counts,
             live.unreadable, live.unreadable_first, live.read_from, live.reading
 ),
@@ -135,5 +136,18 @@ receipts as (
         unreadable = excluded.unreadable, unreadable_first = excluded.unreadable_first,
         read_from = excluded.read_from, completed_at = excluded.completed_at
     where excluded.level >= receipt.level and (receipt.rev is null or excluded.rev is null or excluded.rev >= receipt.rev)
+),
+-- What is now known of the accounts themselves, for whoever was told otherwise. That one is well again matters only
+-- where it was not: looked up one by one, because a join may read all of them for every batch.
+accounts as (
+  insert into account_state (repo, reason, seen_at, untold, unpurged)
+  select distinct on (repo) repo, reason, now(), true, coalesce(reason in ('deleted', 'tombstoned'), false)
+  from changed
+  where status = 'unavailable'
+     or status = 'completed' and (select a.reason from account_state a where a.repo = changed.repo) is not null
+  order by repo, n desc
+  on conflict (repo) do update
+    set reason = excluded.reason, seen_at = excluded.seen_at, unpurged = excluded.unpurged,
+        untold = account_state.untold or account_state.reason is distinct from excluded.reason
 )
 select n::int as n from changed`

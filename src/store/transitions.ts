@@ -1,5 +1,6 @@
 import { type RawBuilder, type SqlBool, sql } from 'kysely'
 import { type FailureClass, type JobStatus, RETRYABLE_FAILURES } from '../verdict.js'
+import { queueRepos } from './coverage.js'
 import type { Db, Trx } from './database.js'
 
 /**
@@ -32,7 +33,8 @@ const EVERY_REPO_ENDED = sql<SqlBool>`(job.retrying is null and exists (
 
 /** Discovery has ended everywhere, though not always at the end of the listing. */
 const DISCOVERY_GAVE_UP = sql<SqlBool>`(
-  exists (select from listing l where l.job = job.key and l.failure is not null)
+  job.refresh_after is null
+  and exists (select from listing l where l.job = job.key and l.failure is not null)
   and not exists (select from listing l where l.job = job.key and not l.done and l.failure is null)
 )`
 
@@ -180,6 +182,7 @@ export async function jobsToRequeue(db: Db): Promise<number[]> {
  */
 export async function requeueFailedRepos(db: Db, key: number, limit = 5_000): Promise<boolean> {
   return db.transaction().execute(async (trx) => {
+    await queueRepos(trx)
     // Taken before the repos, as whoever writes a step takes it: so portions come one after the other.
     await trx.selectFrom('job_progress').select('seq').where('job', '=', key).forUpdate().execute()
     const { rows } = await sql<{ repos: number }>`

@@ -17,7 +17,9 @@ import * as listJobRepos from '../../codegen/client/types/network/example/backfi
 import * as listJobs from '../../codegen/client/types/network/example/backfill/listJobs.js'
 import * as listRecords from '../../codegen/client/types/network/example/backfill/listRecords.js'
 import * as pauseJob from '../../codegen/client/types/network/example/backfill/pauseJob.js'
+import * as purgeJob from '../../codegen/client/types/network/example/backfill/purgeJob.js'
 import * as putCaller from '../../codegen/client/types/network/example/backfill/putCaller.js'
+import * as refreshJob from '../../codegen/client/types/network/example/backfill/refreshJob.js'
 import * as resumeJob from '../../codegen/client/types/network/example/backfill/resumeJob.js'
 import * as retryJob from '../../codegen/client/types/network/example/backfill/retryJob.js'
 import { moveJob } from '../../src/store/transitions.js'
@@ -52,6 +54,7 @@ let network: Directory
 let service: TestService
 /** Callers: who may do what any caller may, an admin, one whose quotas are used up, and one who may do nothing. */
 let backfill: Backfill
+let backfillDid: string
 let admin: Backfill
 let exhausted: Backfill
 let exhaustedDid: string
@@ -69,6 +72,7 @@ beforeAll(async () => {
   }
   service = await startTestService({ network, engine: false, environment })
   backfill = service.as(caller!)
+  backfillDid = caller!.did
   outsider = service.as(other!)
   admin = service.as(boss!)
   exhausted = service.as(poor!)
@@ -154,6 +158,62 @@ const errors: Record<string, Record<string, Provoke>> = {
     },
     NotPermitted: () => outsider.retryJob({ job }),
   },
+  refreshJob: {
+    JobNotFound: () => backfill.refreshJob({ job }),
+    InvalidState: async () => {
+      const { data } = await backfill.createJob({ collections })
+      await backfill.refreshJob({ job: data.id })
+    },
+    DetailsDeleted: async () => {
+      const { data } = await backfill.createJob({ repos: ['did:plc:aaaaaaaaaaaaaaaaaaaaaaaa'] })
+      await backfill.cancelJob({ job: data.id })
+      await backfill.deleteJobDetails({ job: data.id })
+      await backfill.refreshJob({ job: data.id })
+    },
+    InvalidHost: async () => {
+      const { data } = await backfill.createJob({ hosts: ['pds.example'] })
+      await backfill.cancelJob({ job: data.id })
+      // As if the service had been told to keep away from private networks since.
+      const { db } = service.service.store
+      await db
+        .updateTable('job')
+        .set({ hosts: ['no host'] })
+        .where('id', '=', data.id)
+        .execute()
+      await backfill.refreshJob({ job: data.id })
+    },
+    ScopeTooBroad: async () => {
+      const { data } = await admin.createJob({})
+      await admin.cancelJob({ job: data.id })
+      const { db } = service.service.store
+      // As of somebody who was an admin then.
+      await db.updateTable('job').set({ caller: backfillDid }).where('id', '=', data.id).execute()
+      await backfill.refreshJob({ job: data.id })
+    },
+    ClientTokenConflict: async () => {
+      const [one, two] = [await cancelled(), await cancelled()]
+      await backfill.refreshJob({ job: one, clientToken: 'again' })
+      await backfill.refreshJob({ job: two, clientToken: 'again' })
+    },
+    QuotaExceeded: async () => {
+      const quotas = { did: exhaustedDid, permissions: ['read', 'create'] }
+      await admin.putCaller({ ...quotas, quotas: { runningJobs: 99 } })
+      const { data } = await exhausted.createJob({ collections })
+      await exhausted.cancelJob({ job: data.id })
+      await admin.putCaller({ ...quotas, quotas: { runningJobs: 0 } })
+      await exhausted.refreshJob({ job: data.id })
+    },
+    NotPermitted: () => outsider.refreshJob({ job }),
+  },
+  purgeJob: {
+    JobNotFound: () => backfill.purgeJob({ job }),
+    InvalidState: async () => {
+      const { data } = await backfill.createJob({ collections })
+      await backfill.purgeJob({ job: data.id })
+    },
+    DetailsDeleted: async () => backfill.purgeJob({ job: await forgotten() }),
+    NotPermitted: () => outsider.purgeJob({ job }),
+  },
   deleteJobDetails: {
     JobNotFound: () => backfill.deleteJobDetails({ job }),
     InvalidState: async () => {
@@ -235,7 +295,9 @@ const classes: Record<string, Record<string, unknown>> = {
   listJobs,
   listRecords,
   pauseJob,
+  purgeJob,
   putCaller,
+  refreshJob,
   resumeJob,
   retryJob,
 }

@@ -34,8 +34,11 @@ interface Wish {
   collections?: string[]
 }
 
+const engineWith = (options: { overrides?: Overrides; environment?: Record<string, string> } = {}) =>
+  world.standIns.service({ database: bench.database, api: false, ...options })
+
 async function run(wish: Wish, overrides: Overrides = {}) {
-  await using _engine = await world.standIns.service({ database: bench.database, api: false, overrides })
+  await using _engine = await engineWith({ overrides })
   const { data } = await bench.backfill.createJob({ collections: [POST], ...wish })
   return await finished(bench.backfill, data.id)
 }
@@ -148,6 +151,52 @@ test('a signed reading that takes longer than a turn goes on to its end', async 
   }
 })
 
+test('a job that is to pause does not wait for a repo that comes, and begins it anew', async () => {
+  const pds = await world.pds()
+  const [did] = (await world.populate(pds, posts(1_200))) as [string]
+  const [arrived, over] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+  pds.halfway = () => {
+    arrived.resolve()
+    return over.promise
+  }
+  await using _engine = await engineWith()
+  const { data } = await bench.backfill.createJob({ collections: [POST], repos: [did], method: 'get-repo' })
+  await arrived.promise
+  await bench.backfill.pauseJob({ job: data.id })
+  expect(await finished(bench.backfill, data.id)).toMatchObject({ status: 'paused', totalRecords: 0 })
+  over.resolve()
+  pds.halfway = null
+  await bench.backfill.resumeJob({ job: data.id })
+  expect(await finished(bench.backfill, data.id)).toMatchObject({ status: 'completed', completedRepos: 1 })
+  await expectRecords(bench, data.id, pds.recordsOf(did))
+})
+
+test('a repo for which there is no room on the disk waits, and no other has to', async () => {
+  const pds = await world.pds()
+  // The small one needs no file.
+  const [large, small] = (await world.populate(pds, posts(4_000), posts(3))) as [string, string]
+  const here = import.meta.filename
+  let job = ''
+  {
+    await using _engine = await engineWith({ environment: { SPOOL_DIR: join(here, 'spool') } })
+    const wish = { collections: [POST], repos: [large, small], method: 'get-repo' }
+    job = (await bench.backfill.createJob(wish)).data.id
+    const waiting = await eventually(
+      () => repoOf(bench.backfill, job, large),
+      ({ retryAt }) => retryAt !== undefined,
+    )
+    expect(waiting).toMatchObject({ status: 'resolved', attempts: 0 })
+    await eventually(
+      () => repoOf(bench.backfill, job, small),
+      ({ status }) => status === 'completed',
+    )
+    expect(pds.count('getRepo', large)).toBe(1)
+  }
+  await using _later = await engineWith({ overrides: { now: () => Date.now() + 10 * 60_000 } })
+  expect(await finished(bench.backfill, job)).toMatchObject({ completedRepos: 2, totalRecords: 4_003 })
+  await expectRecords(bench, job, pds.recordsOf(large, small))
+})
+
 test('killed while a repo comes and while it is written, a worker leaves nothing behind and loses nothing', async () => {
   const RECORDS = 8_000
   const pds = await world.pds()
@@ -187,11 +236,7 @@ test('killed while a repo comes and while it is written, a worker leaves nothing
     expect(await readdir(spool)).toEqual([])
     const stopped = (await bench.backfill.getJobStatus({ job: data.id })).data.totalRecords
     expect(stopped).toBeLessThan(RECORDS)
-    await using _engine = await world.standIns.service({
-      database: bench.database,
-      api: false,
-      environment: { SPOOL_DIR: spool },
-    })
+    await using _engine = await engineWith({ environment: { SPOOL_DIR: spool } })
     expect(await finished(bench.backfill, data.id)).toMatchObject({
       status: 'completed',
       completedRepos: 1,

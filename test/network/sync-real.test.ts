@@ -42,7 +42,7 @@ const TEN = 'com.example.ten'
 const HUNDREDS = 'com.example.hundreds'
 const LATER = 'com.example.later'
 const NONE = 'com.example.none'
-const SIZES = { [ONE]: 1, [TEN]: 10, [HUNDREDS]: 450, [LATER]: 120 }
+const SIZES = { [ONE]: 1, [TEN]: 10, [HUNDREDS]: 450, [LATER]: 500 }
 
 let http: HttpClient
 let plc: TestPlc

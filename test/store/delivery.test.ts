@@ -13,6 +13,7 @@ import {
   LIKE,
   POST,
   posts,
+  randomOf,
   record,
   resolution,
   revOf,
@@ -134,7 +135,7 @@ describe('what a job has come to', () => {
       ...posts(job, rkey)[0]!,
       value: JSON.stringify({ text: 'x'.repeat(bytes) }),
     })
-    const many = posts(job, ...Array.from({ length: 4_500 }, (_, n) => `k${10_000 + n}`))
+    const many = posts(job, ...Array.from({ length: 9_000 }, (_, n) => `k${10_000 + n}`))
     await writeSteps(store, completion(job, dids[0]!, host, many))
     const rows = Array.from({ length: 12 }, (_, n) => large(`k${10 + n}`, n === 5 ? 3 * MiB : MiB / 2))
     await writeSteps(store, completion(job, dids[1]!, host, rows))
@@ -146,15 +147,67 @@ describe('what a job has come to', () => {
       const page = await reader.page()
       const lines = page.repos.flatMap(linesOf)
       sizes.push(page.repos.flatMap((repo) => repo.lines).reduce((sum, { text }) => sum + text.length, 0))
-      expect(lines.length).toBeLessThan(2_100)
+      expect(lines.length).toBeLessThan(4_100)
       uris.push(...lines.map(({ uri }) => uri))
       more = page.more
     }
-    expect(uris).toHaveLength(4_500 + 12 + 1)
+    expect(uris).toHaveLength(9_000 + 12 + 1)
     expect(new Set(uris).size).toBe(uris.length)
     // One large record more than a page holds at most.
     expect(Math.max(...sizes)).toBeLessThan(MiB + 3 * MiB + MiB / 2)
     expect(sizes.filter((size) => size > 2 * MiB)).toHaveLength(1)
+  })
+
+  test('collections that are cut, or hold large values, come whole and in their order', async () => {
+    const dids = didsOf(3, 125)
+    const job = await addJob(store, { repos: dids })
+    const likes = (count: number) =>
+      Array.from({ length: count }, (_, n) => record(job.collections.get(LIKE)!, `l${10_000 + n}`))
+    const large = posts(job, 'b', 'd').map((row) => ({ ...row, value: `{"text":"${'x'.repeat(20_000)}"}` }))
+    await writeSteps(store, completion(job, dids[0]!, host, [...likes(700), ...posts(job, 'a', 'b', 'c')]))
+    await writeSteps(
+      store,
+      completion(job, dids[1]!, host, [...likes(150), ...posts(job, 'a', 'c', 'e'), ...large]),
+    )
+    await writeSteps(store, completion(job, dids[2]!, host, [...large, ...likes(2)]))
+    const read = await readAll(readerOf(job))
+    const { rows } = await store.pool.query<{ uri: string }>(
+      `select uri from readable_record where did = any($1) order by did, collection, rkey`,
+      [dids],
+    )
+    expect(read.flatMap(({ records }) => records.map(({ uri }) => uri))).toEqual(rows.map(({ uri }) => uri))
+  })
+
+  test.each([1, 2, 3, 4])('nothing is missed or doubled, wherever pages end: %i', async (seed) => {
+    const random = randomOf(seed)
+    const upTo = (most: number) => Math.floor(random() ** 3 * most)
+    const dids = didsOf(40, 10_000 + 100 * seed)
+    const job = await addJob(store, { repos: dids })
+    for (const did of dids) {
+      const rows = [POST, LIKE].flatMap((nsid) =>
+        Array.from({ length: upTo(300) }, (_, n) => {
+          const fill = 'y'.repeat(random() < 0.02 ? upTo(60_000) : upTo(200))
+          const value = random() < 0.02 ? `{"fill":\n"${fill}"}` : `{"fill":"${fill}"}`
+          return record(job.collections.get(nsid)!, `k${10_000 + n}`, `bafy-${n}`, value)
+        }),
+      )
+      // A receipt may count fewer than there are by now, or more.
+      const off = random() < 0.5 ? 1 : 0.2 + 2 * random()
+      const counted = (nsid: string) =>
+        Math.ceil(off * rows.filter(({ collection }) => collection === job.collections.get(nsid)).length)
+      const counts = { [POST]: counted(POST), [LIKE]: counted(LIKE) }
+      const receipt = { scope: job.scope, rev: null, dataCid: null, counts }
+      await writeSteps(store, completion(job, did, host, rows, { receipt }))
+    }
+    const pageBytes = 500 + upTo(100_000)
+    const query = { job: job.key, scope: job.scope, collection: null, did: null, through: null, pageBytes }
+    const read = await readAll(new DeliveryReader(store.db, query, 0))
+    const { rows } = await store.pool.query<{ uri: string }>(
+      `select uri from readable_record where did = any($1) order by did, collection, rkey`,
+      [dids],
+    )
+    expect(read.map(({ repo }) => repo.did)).toEqual(dids)
+    expect(read.flatMap(({ records }) => records.map(({ uri }) => uri))).toEqual(rows.map(({ uri }) => uri))
   })
 
   test('values come as they were stored, each on one line; none where there is none', async () => {
@@ -197,17 +250,17 @@ describe('a repo that is replaced while it is read', () => {
   test('is begun again, and ends with what its receipt says', async () => {
     const did = didOf(200)
     const job = await addJob(store, { repos: [did], collections: [POST] })
-    await replace(did, 1, 3_000)
+    await replace(did, 1, 6_000)
     await writeSteps(
       store,
-      completion(job, did, host, [], { receipt: receiptFor(job, 3_000), rev: revOf(1) }),
+      completion(job, did, host, [], { receipt: receiptFor(job, 6_000), rev: revOf(1) }),
     )
     const reader = readerOf(job)
     const first = await reader.page()
     expect(first.repos).toMatchObject([{ begins: true, ends: false }])
-    await replace(did, 2, 3_000)
+    await replace(did, 2, 6_000)
     const [{ repo, records } = { repo: null, records: [] }] = await readAll(reader)
-    expect(records).toHaveLength(3_000)
+    expect(records).toHaveLength(6_000)
     expect(new Set(records.map(({ value }) => JSON.stringify(value)))).toEqual(new Set(['{"version":2}']))
     expect(repo?.outcome).toMatchObject({ receipt: { rev: revOf(2) } })
   })
@@ -215,15 +268,15 @@ describe('a repo that is replaced while it is read', () => {
   test('never comes with a receipt that describes other rows, whenever it happens', async () => {
     const did = didOf(201)
     const job = await addJob(store, { repos: [did], collections: [POST] })
-    await replace(did, 1, 2_500)
+    await replace(did, 1, 4_500)
     await writeSteps(
       store,
-      completion(job, did, host, [], { receipt: receiptFor(job, 2_500), rev: revOf(1) }),
+      completion(job, did, host, [], { receipt: receiptFor(job, 4_500), rev: revOf(1) }),
     )
     let over = false
     const replacing = (async () => {
       for (let version = 2; !over; version += 1) {
-        await replace(did, version, 2_500)
+        await replace(did, version, 4_500)
         await new Promise((resolve) => setTimeout(resolve, 40))
       }
     })()
@@ -233,7 +286,7 @@ describe('a repo that is replaced while it is read', () => {
       const { outcome } = repo!
       if (outcome.status !== 'completed') throw new Error(outcome.status)
       const versions = new Set(records.map(({ value }) => revOf((value as { version: number }).version)))
-      expect(records).toHaveLength(2_500)
+      expect(records).toHaveLength(4_500)
       expect([...versions]).toEqual([outcome.receipt.rev])
       seen.add(outcome.receipt.rev!)
     }

@@ -277,6 +277,6 @@ export async function empty(store: Pick<Store, 'pool'>): Promise<void> {
   await store.pool.query(
     `truncate record, receipt, listing, job_failure, job_progress, job_repo, job, scope,
               host, repo, collection, identity, spent_token, worker, caller, request_count,
-              repo_rev restart identity cascade`,
+              repo_rev, account_state restart identity cascade`,
   )
 }

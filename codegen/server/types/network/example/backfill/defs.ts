@@ -59,6 +59,10 @@ export interface JobView {
   startedAt?: string
   /** When the job ended, whether it was completed, failed or was cancelled. */
   completedAt?: string
+  /** The job that this one repeats, to find what has changed since. */
+  refreshes?: string
+  /** What has become of the job's records, if they were to go: 'purging' while they go, 'purged' when those are gone that no other job needs. */
+  purge?: 'purging' | 'purged' | (string & {})
   manifest?: ManifestView
 }
 
