@@ -1,6 +1,5 @@
-import { once } from 'node:events'
-import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { cidOfJson } from '../../src/atproto/content.js'
+import { serveByHand } from './http-by-hand.js'
 import { COLLECTION, makePosts, type Post, tidOf } from './posts.js'
 
 /**
@@ -55,32 +54,17 @@ const [origins, records] = process.argv.slice(2).map(Number) as [number, number]
 const accounts = Array.from({ length: records > PAGE_RECORDS ? LARGE_ACCOUNTS : SMALL_ACCOUNTS }, (_, seed) =>
   makePages(makePosts(records, seed)),
 )
+/** Its accounts are not to be counted. */
+const noRepos = answerOf({ repos: [] })
 const latestCommit = answerOf({ cid: cidOfJson({}), rev: tidOf(1.7e12) })
 
 function answerTo(request: string): Buffer {
+  if (request.startsWith('GET /xrpc/com.atproto.sync.listRepos?')) return noRepos.bytes
   const did = DID.exec(request)![1]!.replaceAll('%3A', ':')
   if (request.startsWith('GET /xrpc/com.atproto.sync.getLatestCommit?')) return withDid(latestCommit, did)
   const account = accounts[(did.charCodeAt(30) * 32 + did.charCodeAt(31)) % accounts.length]!
   return withDid(account[Number(CURSOR.exec(request)?.[1] ?? 0)]!, did)
 }
 
-function serve(socket: Socket): void {
-  let received = ''
-  socket.setNoDelay(true)
-  socket.on('error', () => {})
-  socket.on('data', (chunk) => {
-    received += chunk.toString('latin1')
-    for (let end = received.indexOf('\r\n\r\n'); end !== -1; end = received.indexOf('\r\n\r\n')) {
-      socket.write(answerTo(received.slice(0, end)))
-      received = received.slice(end + 4)
-    }
-  })
-}
-
-const listening = Array.from({ length: origins }, async () => {
-  const server = createServer(serve).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-})
 process.on('disconnect', () => process.exit())
-process.send?.(await Promise.all(listening))
+process.send?.(await serveByHand(origins, answerTo))

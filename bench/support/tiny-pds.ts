@@ -1,5 +1,4 @@
-import { once } from 'node:events'
-import { type AddressInfo, createServer, type Socket } from 'node:net'
+import { serveByHand } from './http-by-hand.js'
 import { COLLECTION, makePosts } from './posts.js'
 import { didOfNumber, numberOfDid } from './tiny-dids.js'
 
@@ -45,23 +44,5 @@ function withBody(body: object): string {
   return `HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(json)}\r\n\r\n${json}`
 }
 
-function serve(socket: Socket): void {
-  let received = ''
-  socket.setNoDelay(true)
-  socket.on('error', () => {})
-  socket.on('data', (chunk) => {
-    received += chunk.toString('latin1')
-    for (let end = received.indexOf('\r\n\r\n'); end !== -1; end = received.indexOf('\r\n\r\n')) {
-      socket.write(answerTo(received.slice(0, end)))
-      received = received.slice(end + 4)
-    }
-  })
-}
-
-const listening = Array.from({ length: origins }, async () => {
-  const server = createServer(serve).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-})
 process.on('disconnect', () => process.exit())
-process.send?.(await Promise.all(listening))
+process.send?.(await serveByHand(origins, answerTo))
