@@ -1,8 +1,9 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { LEXICON_DOCS, renderLexicons } from './lexicon-docs.js'
 import { checkLexicons } from './lexicons/check.js'
 import { findDrift } from './lexicons/drift.js'
 import { expectedTypes, generate } from './lexicons/generate.js'
@@ -10,7 +11,7 @@ import { formatProblems, type Problem } from './lexicons/problem.js'
 import { readTree } from './lexicons/tree.js'
 
 /**
- * Generates `codegen/` from `lexicons/`, after checking these.
+ * Generates `codegen/` and `docs/lexicons.md` from `lexicons/`, after checking these.
  * `--check` writes nothing and fails if what is there differs; `--root` works on another folder than the project.
  */
 const { values: options } = parseArgs({
@@ -32,7 +33,7 @@ const missing = expectedTypes([...documents.keys()].map(nsidOf)).filter((path) =
 if (missing.length > 0) stop(`lex-cli has left out:\n${missing.map((path) => `  ${path}`).join('\n')}`)
 
 const actual = await readTree(codegen)
-report(findDrift(actual, generated))
+report([...findDrift(actual, generated), ...(await docsProblems())])
 console.log(
   `${documents.size} lexicons, ${actual.size} generated files: ${options.check ? 'up to date' : 'written'}`,
 )
@@ -40,6 +41,24 @@ console.log(
 async function readDocuments(): Promise<Map<string, string>> {
   const files = [...(await readTree(lexicons))].filter(([path]) => path.endsWith('.json'))
   return new Map(files.map(([path, bytes]) => [path, bytes.toString('utf8')]))
+}
+
+/** The page for people: written, or compared. */
+async function docsProblems(): Promise<Problem[]> {
+  const page = renderLexicons(Array.from(documents.values(), (text) => JSON.parse(text)))
+  const path = join(options.root, LEXICON_DOCS)
+  if (!options.check) {
+    await mkdir(dirname(path), { recursive: true })
+    await writeFile(path, page)
+    return []
+  }
+  const there = await readFile(path, 'utf8').catch(() => null)
+  if (there === page) return []
+  const [rule, message] =
+    there === null
+      ? ['missing', 'run npm run codegen']
+      : ['stale', 'not what lexicons/ says: run npm run codegen']
+  return [{ file: LEXICON_DOCS, at: '', rule, message }]
 }
 
 async function generateInPlace(): Promise<Map<string, Buffer>> {

@@ -8,6 +8,8 @@ export interface Config {
   readonly server: {
     readonly host: string
     readonly port: number
+    /** A port for `/metrics` and the health check alone; null: `/metrics` is on `port`. */
+    readonly metricsPort: number | null
     /** Where other services reach this one; no trailing slash. */
     readonly publicUrl: string
     /** Proxies of our own in front, whose X-Forwarded-For is believed. */
@@ -86,6 +88,7 @@ export function readConfig(env: Environment): Config {
     server: {
       host: read.text('HOST', '127.0.0.1'),
       port,
+      metricsPort: read.limit('METRICS_PORT', 0, 65_535),
       publicUrl,
       trustedProxies: read.integer('TRUST_PROXY', 0, 0, 10),
     },
@@ -138,6 +141,7 @@ export function describeConfig(config: Config): Record<string, string> {
   return {
     HOST: config.server.host,
     PORT: String(config.server.port),
+    METRICS_PORT: String(config.server.metricsPort ?? 0),
     PUBLIC_URL: config.server.publicUrl,
     TRUST_PROXY: String(config.server.trustedProxies),
     SERVICE_DID: config.identity.did,

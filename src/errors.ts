@@ -13,6 +13,7 @@ export type ErrorCode =
   | 'QuotaExceeded'
   | 'JobNotFound'
   | 'DetailsDeleted'
+  | 'ManifestNotReady'
   | 'InvalidState'
   | 'InvalidPermission'
   | 'CallerNotFound'

@@ -84,6 +84,11 @@ const LEVELS: Partial<Record<EventName, 'debug' | 'warn' | 'error' | 'fatal'>> =
   'repo.unavailable': 'debug',
 }
 
+/** The events that may want an operator's attention. */
+export const LOUD_EVENTS = Object.keys(LEVELS).filter(
+  (name) => LEVELS[name as EventName] !== 'debug',
+) as EventName[]
+
 /** Tells the operator that something happened. `err` is printed with its stack, everything else as it is. */
 export type Tell = (name: EventName, detail?: Record<string, unknown>) => void
 
@@ -99,6 +104,10 @@ export function createLogger(level: LogLevel, destination: 'stdout' | 'stderr' =
   )
 }
 
-export function createTell(logger: Logger): Tell {
-  return (name, detail = {}) => logger[LEVELS[name] ?? 'info']({ event: name, ...detail })
+/** @param happened told of every event, whether it is loud enough to be printed or not */
+export function createTell(logger: Logger, happened: (name: EventName) => void = () => {}): Tell {
+  return (name, detail = {}) => {
+    happened(name)
+    logger[LEVELS[name] ?? 'info']({ event: name, ...detail })
+  }
 }

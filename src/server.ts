@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import type { Server as HttpServer } from 'node:http'
 import express, { type Express, type RequestHandler } from 'express'
 import { createServer } from '../codegen/server/index.js'
+import { ids } from '../codegen/server/lexicons.js'
 import { INPUT_BYTES_MAX } from './api/describeService.js'
 import { toXrpcError } from './api/errors.js'
 import { registerMethods } from './api/index.js'
@@ -11,12 +12,13 @@ import { serviceDidDocument } from './auth/did-document.js'
 import { DirectoryUnavailable, IssuerUnresolvable, UnknownIssuer } from './auth/errors.js'
 import { type AuthVerifier, createServiceAuth } from './auth/verifier.js'
 import { SetupError } from './errors.js'
+import { checkHealth } from './health.js'
 import { admit } from './jobs/callers.js'
+import { scrape } from './metrics/listener.js'
 import type { Service } from './service.js'
 import { Sockets } from './sockets.js'
 import { spendToken } from './store/tokens.js'
 import { DatabaseUnavailable } from './store/trouble.js'
-import { VERSION } from './version.js'
 
 /** How long requests under way may still take once the service is to stop. */
 const DRAIN_MS = 10_000
@@ -24,12 +26,9 @@ const DRAIN_MS = 10_000
 /** How often connections are looked for on which no request is under way any more. */
 const IDLE_CHECK_MS = 50
 
-/** How long the database may take to answer a health check. */
-const HEALTH_MS = 2_000
-
 type Parts = Pick<
   Service,
-  'config' | 'serviceKey' | 'store' | 'notices' | 'identities' | 'engine' | 'tell' | 'now'
+  'config' | 'serviceKey' | 'store' | 'notices' | 'identities' | 'engine' | 'metrics' | 'tell' | 'now'
 >
 
 export interface Listening extends AsyncDisposable {
@@ -81,6 +80,7 @@ function createApp(parts: Parts, sockets: Sockets): Express {
   app.use(withRequestId(parts))
   app.get('/xrpc/_health', health(parts))
   app.get('/.well-known/did.json', didDocument(parts))
+  if (config.server.metricsPort === null) app.get('/metrics', metricsText(parts))
   const xrpc = createServer({
     validateResponse: true,
     payload: { jsonLimit: INPUT_BYTES_MAX, textLimit: INPUT_BYTES_MAX, blobLimit: 0 },
@@ -129,14 +129,28 @@ function needsWebSocket({ xrpc }: { xrpc: { subscriptions: ReadonlyMap<string, u
   }
 }
 
+/** The paths that a request is counted under; there is no end to those that strangers ask for. */
+const COUNTED: ReadonlyMap<string, string> = new Map([
+  ['/xrpc/_health', '_health'],
+  ['/.well-known/did.json', 'did.json'],
+  ['/metrics', 'metrics'],
+  ...Object.values(ids).map((nsid) => [`/xrpc/${nsid}`, nsid] as const),
+])
+
+function kindOf(path: string): string {
+  return COUNTED.get(path) ?? 'other'
+}
+
 /** Gives each request a name, ours or the caller's, and one line in the log when it is done. */
-function withRequestId({ tell, now }: Parts): RequestHandler {
+function withRequestId({ tell, metrics, now }: Parts): RequestHandler {
   return (req, res, next) => {
     const given = req.get('x-request-id')
     const id = given !== undefined && /^[\w.-]{1,64}$/.test(given) ? given : randomUUID()
     res.set('x-request-id', id)
     const began = now()
+    const startedAt = performance.now()
     res.on('close', () => {
+      metrics.answered(kindOf(req.path), res.statusCode, (performance.now() - startedAt) / 1_000)
       tell('request.finished', {
         request: id,
         method: req.method,
@@ -150,26 +164,19 @@ function withRequestId({ tell, now }: Parts): RequestHandler {
 }
 
 /** Whether this process can do its part: 503 when it cannot. */
-function health({ store, engine, now }: Parts): RequestHandler {
+function health(parts: Parts): RequestHandler {
   return async (_req, res) => {
-    const database = await answers(store.pool.query('select 1'))
-    const work = stateOf(engine, now())
-    const healthy = database && (work === 'elsewhere' || work === 'running')
-    res.status(healthy ? 200 : 503)
-    res.json({ version: VERSION, database: database ? 'ok' : 'unreachable', engine: work })
+    const { status, body } = await checkHealth(parts)
+    res.status(status).json(body)
   }
 }
 
-/** `elsewhere`, `running`, `stalled`, or why it stands still. */
-function stateOf(engine: Service['engine'], now: number): string {
-  if (engine === null) return 'elsewhere'
-  if (engine.halted !== null) return `halted: ${engine.halted}`
-  return engine.isAlive(now) ? 'running' : 'stalled'
-}
-
-async function answers(query: Promise<unknown>): Promise<boolean> {
-  const late = new Promise<false>((resolve) => setTimeout(resolve, HEALTH_MS, false).unref())
-  return Promise.race([query.then(() => true).catch(() => false), late])
+function metricsText(parts: Parts): RequestHandler {
+  return async (_req, res) => {
+    const { type, text } = await scrape(parts)
+    // As it is: express would put the version last.
+    res.writeHead(200, { 'content-type': type }).end(text)
+  }
 }
 
 function didDocument({ config, serviceKey }: Parts): RequestHandler {

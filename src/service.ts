@@ -9,6 +9,8 @@ import { openDirectoryGate } from './engine/directory.js'
 import { Engine, type EngineOptions } from './engine/engine.js'
 import type { Gate } from './engine/gate.js'
 import { createTell, type Logger, type Tell } from './events.js'
+import { listenForScrapes } from './metrics/listener.js'
+import { Metrics } from './metrics.js'
 import { startServer } from './server.js'
 import { openServiceKey, type ServiceKey } from './service-key.js'
 import type { Store } from './store/database.js'
@@ -32,6 +34,8 @@ export interface Overrides {
   readonly sweepEveryMs?: number
   /** Between two looks at what has had its time. */
   readonly houseEveryMs?: number
+  /** How long a host is parked for the first time. */
+  readonly parkMs?: number
   /** Between two looks at whether the other end of a stream is still there. */
   readonly pingEveryMs?: number
 }
@@ -56,6 +60,7 @@ export interface Service extends AsyncDisposable {
   readonly identities: Identities
   readonly engine: Engine | null
   readonly server: Server | null
+  readonly metrics: Metrics
   readonly tell: Tell
   readonly now: () => number
 }
@@ -79,7 +84,8 @@ async function open(
   opened: Closers,
 ): Promise<Service> {
   const { now = Date.now, random = Math.random } = overrides
-  const tell = createTell(logger)
+  const metrics = new Metrics(config.network)
+  const tell = createTell(logger, (event) => metrics.happened(event))
   const store = opened.use(await openConfiguredStore(config, tell))
   const serviceKey = await openServiceKey(config)
   const notices = opened.use(new JobNotices(store.pool))
@@ -89,6 +95,8 @@ async function open(
       allowPrivateNetwork: config.network.allowPrivateNetwork,
       blockedHosts: new Set(config.network.blockedHosts),
       ...(overrides.lookup && { lookup: overrides.lookup }),
+      onExchanged: (exchanged) => metrics.exchanged(exchanged),
+      onReceived: (url, bytes) => metrics.received(url, bytes),
     },
     overrides.http,
   )
@@ -109,6 +117,7 @@ async function open(
           http,
           identities: identitiesWith,
           directoryGate,
+          metrics,
           tell,
           now,
           random,
@@ -116,15 +125,18 @@ async function open(
         }),
       )
     : null
-  const parts = { config, serviceKey, store, notices, http, identities, engine, tell, now }
+  const parts = { config, serviceKey, store, notices, http, identities, engine, metrics, tell, now }
+  const { metricsPort } = config.server
+  if (metricsPort !== null) opened.use(await listenForScrapes(parts, metricsPort))
   const listening = api ? opened.use(await startServer(parts, overrides.pingEveryMs)) : null
   return { ...parts, server: listening?.server ?? null, [Symbol.asyncDispose]: () => opened.close() }
 }
 
-const pick = ({ retry, sweepEveryMs, houseEveryMs }: Overrides) => ({
+const pick = ({ retry, sweepEveryMs, houseEveryMs, parkMs }: Overrides) => ({
   ...(retry && { retry }),
   ...(sweepEveryMs !== undefined && { sweepEveryMs }),
   ...(houseEveryMs !== undefined && { houseEveryMs }),
+  ...(parkMs !== undefined && { parkMs }),
 })
 
 /**

@@ -37,6 +37,11 @@ create type job_details as enum (
   'deleted'
 );
 
+create type job_purge as enum (
+  'purging',
+  'purged'
+);
+
 create type job_stage as enum (
   'pending',
   'discovering-repos',
@@ -85,6 +90,17 @@ create type unavailable_reason as enum (
   'deleted',
   'tombstoned'
 );
+
+create table account_state (
+  repo bigint not null,
+  reason unavailable_reason,
+  seen_at timestamp with time zone not null,
+  untold boolean not null,
+  unpurged boolean not null,
+  constraint account_state_pkey PRIMARY KEY (repo)
+);
+CREATE INDEX account_state_unpurged ON public.account_state USING btree (repo) WHERE unpurged;
+CREATE INDEX account_state_untold ON public.account_state USING btree (repo) WHERE untold;
 
 create table caller (
   did text collate "C" not null,
@@ -173,6 +189,9 @@ create table job (
   repo_limit bigint,
   retrying failure_class[],
   manifest_of timestamp with time zone,
+  refreshes text collate "C",
+  refresh_after text collate "C",
+  purge job_purge,
   constraint job_pkey PRIMARY KEY (key),
   constraint job_id_key UNIQUE (id),
   constraint job_scope_fkey FOREIGN KEY (scope) REFERENCES scope(id)
@@ -183,6 +202,8 @@ CREATE UNIQUE INDEX job_client_token ON public.job USING btree (caller, client_t
 CREATE INDEX job_details_deleting ON public.job USING btree (key) WHERE (details = 'deleting'::job_details);
 CREATE INDEX job_ended ON public.job USING btree (completed_at) WHERE ((completed_at IS NOT NULL) AND (details = 'kept'::job_details));
 CREATE INDEX job_manifest_due ON public.job USING btree (key) WHERE ((completed_at IS NOT NULL) AND (details = 'kept'::job_details) AND (manifest_of IS DISTINCT FROM completed_at));
+CREATE INDEX job_purging ON public.job USING btree (key) WHERE (purge = 'purging'::job_purge);
+CREATE INDEX job_refreshing ON public.job USING btree (key) WHERE (refresh_after IS NOT NULL);
 CREATE INDEX job_retrying ON public.job USING btree (key) WHERE (retrying IS NOT NULL);
 CREATE INDEX job_unfinished ON public.job USING btree (key) WHERE (status = ANY (ARRAY['running'::job_status, 'pausing'::job_status, 'paused'::job_status, 'cancelling'::job_status]));
 
@@ -226,6 +247,8 @@ create table job_repo (
   progress jsonb,
   message text,
   changed_at timestamp with time zone default now() not null,
+  rev text collate "C",
+  since_rev text collate "C",
   constraint job_repo_pkey PRIMARY KEY (job, did),
   constraint job_repo_job_fkey FOREIGN KEY (job) REFERENCES job(key) ON DELETE CASCADE
 ) with (fillfactor=85);
@@ -234,6 +257,7 @@ CREATE INDEX job_repo_changed ON public.job_repo USING btree (job, seq);
 CREATE INDEX job_repo_due ON public.job_repo USING btree (host, job, id) WHERE ((status = ANY (ARRAY['resolved'::repo_status, 'fetching'::repo_status])) AND (retry_at IS NULL));
 CREATE INDEX job_repo_failed ON public.job_repo USING btree (job, did) WHERE (status = 'failed'::repo_status);
 CREATE INDEX job_repo_later ON public.job_repo USING btree (retry_at) WHERE (retry_at IS NOT NULL);
+CREATE INDEX job_repo_repo ON public.job_repo USING btree (repo);
 CREATE INDEX job_repo_unresolved ON public.job_repo USING btree (job, id) WHERE ((status = 'waiting'::repo_status) AND (retry_at IS NULL));
 
 create table listing (

@@ -9,6 +9,7 @@ import {
 import { schemas } from './lexicons.js'
 import { CID } from 'multiformats/cid'
 import { type OmitKey, type Un$Typed } from './util.js'
+import * as NetworkExampleBackfillAuthBackfill from './types/network/example/backfill/authBackfill.js'
 import * as NetworkExampleBackfillCancelJob from './types/network/example/backfill/cancelJob.js'
 import * as NetworkExampleBackfillCreateJob from './types/network/example/backfill/createJob.js'
 import * as NetworkExampleBackfillDefs from './types/network/example/backfill/defs.js'
@@ -32,6 +33,7 @@ import * as NetworkExampleBackfillRetryJob from './types/network/example/backfil
 import * as NetworkExampleBackfillSubscribeJob from './types/network/example/backfill/subscribeJob.js'
 import * as NetworkExampleBackfillSubscribeRecords from './types/network/example/backfill/subscribeRecords.js'
 
+export * as NetworkExampleBackfillAuthBackfill from './types/network/example/backfill/authBackfill.js'
 export * as NetworkExampleBackfillCancelJob from './types/network/example/backfill/cancelJob.js'
 export * as NetworkExampleBackfillCreateJob from './types/network/example/backfill/createJob.js'
 export * as NetworkExampleBackfillDefs from './types/network/example/backfill/defs.js'

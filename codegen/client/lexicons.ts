@@ -10,6 +10,46 @@ import {
 import { type $Typed, is$typed, maybe$typed } from './util.js'
 
 export const schemaDict = {
+  NetworkExampleBackfillAuthBackfill: {
+    lexicon: 1,
+    id: 'network.example.backfill.authBackfill',
+    defs: {
+      main: {
+        type: 'permission-set',
+        description:
+          'What a client needs to have records collected in the name of an account.',
+        title: 'Backfill of public records',
+        detail:
+          'Start and follow backfill jobs in your name, and read the public records that they have collected. Nothing in your account is changed.',
+        permissions: [
+          {
+            type: 'permission',
+            resource: 'rpc',
+            inheritAud: true,
+            lxm: [
+              'network.example.backfill.cancelJob',
+              'network.example.backfill.createJob',
+              'network.example.backfill.deleteAllJobDetails',
+              'network.example.backfill.deleteJobDetails',
+              'network.example.backfill.exportRecords',
+              'network.example.backfill.getJobStatus',
+              'network.example.backfill.getPdsSummary',
+              'network.example.backfill.listJobRepos',
+              'network.example.backfill.listJobs',
+              'network.example.backfill.listRecords',
+              'network.example.backfill.pauseJob',
+              'network.example.backfill.purgeJob',
+              'network.example.backfill.refreshJob',
+              'network.example.backfill.resumeJob',
+              'network.example.backfill.retryJob',
+              'network.example.backfill.subscribeJob',
+              'network.example.backfill.subscribeRecords',
+            ],
+          },
+        ],
+      },
+    },
+  },
   NetworkExampleBackfillCancelJob: {
     lexicon: 1,
     id: 'network.example.backfill.cancelJob',
@@ -725,6 +765,23 @@ export const schemaDict = {
           },
         },
       },
+      deletedRecordView: {
+        type: 'object',
+        description: 'A record that is gone.',
+        required: ['uri'],
+        properties: {
+          uri: {
+            type: 'string',
+            format: 'at-uri',
+          },
+          rev: {
+            type: 'string',
+            format: 'tid',
+            description:
+              'The revision at which it was found to be gone. Absent if the method gives none.',
+          },
+        },
+      },
       recordView: {
         type: 'object',
         description: 'A record, as com.atproto.repo.listRecords gives it.',
@@ -1254,6 +1311,12 @@ export const schemaDict = {
               format: 'at-identifier',
               description: 'Only records of this account.',
             },
+            changes: {
+              type: 'boolean',
+              default: false,
+              description:
+                "Of a job that refreshes another one: whether to leave out what there was then. A repo that is closed with 'since' comes with what has changed since that rev; any other comes whole, and what is known of it from before does not count any more.",
+            },
             cursor: {
               type: 'integer',
               minimum: 0,
@@ -1264,7 +1327,7 @@ export const schemaDict = {
               type: 'boolean',
               default: false,
               description:
-                'Whether to give the manifest of the job as well, once it has ended.',
+                'Gives the manifest of a job that has ended instead: a line for each repo and a signed last line, for the whole job. None of collection, repo and cursor goes with it.',
             },
           },
         },
@@ -1281,6 +1344,11 @@ export const schemaDict = {
             name: 'DetailsDeleted',
             description:
               "The job's list of repos has been deleted, so it no longer says which records are its own.",
+          },
+          {
+            name: 'ManifestNotReady',
+            description:
+              "The job has not ended, or its manifest is still being made: it is there once the job's view has 'manifest'.",
           },
           {
             name: 'FutureCursor',
@@ -1307,11 +1375,55 @@ export const schemaDict = {
             minimum: 0,
             description: 'What cursor takes to go on after this repo.',
           },
+          since: {
+            type: 'string',
+            format: 'tid',
+            description:
+              'Where only changes were asked for: these are what has changed since this revision. Absent: these are all records there are.',
+          },
           receipt: {
             type: 'ref',
             ref: 'lex:network.example.backfill.defs#receiptView',
             description:
               'The verdict on the repo as it is now; another job may have renewed it.',
+          },
+        },
+      },
+      recordDeleted: {
+        type: 'object',
+        description: 'A record is gone, where only changes were asked for.',
+        required: ['uri'],
+        properties: {
+          uri: {
+            type: 'string',
+            format: 'at-uri',
+          },
+          rev: {
+            type: 'string',
+            format: 'tid',
+            description:
+              'The revision at which it was found to be gone. Absent if the method gives none.',
+          },
+        },
+      },
+      repoUnavailable: {
+        type: 'object',
+        description:
+          'A repo has no records to be had: what of them was handed over before does not count any more.',
+        required: ['cursor', 'did', 'reason'],
+        properties: {
+          cursor: {
+            type: 'integer',
+            minimum: 0,
+            description: 'What cursor takes to go on after this repo.',
+          },
+          did: {
+            type: 'string',
+            format: 'did',
+          },
+          reason: {
+            type: 'ref',
+            ref: 'lex:network.example.backfill.defs#unavailableReason',
           },
         },
       },
@@ -2584,6 +2696,12 @@ export const schemaDict = {
               format: 'at-identifier',
               description: 'Only this account.',
             },
+            changes: {
+              type: 'boolean',
+              default: false,
+              description:
+                "Of a job that refreshes another one: whether to leave out what there was then. A repo that is closed with 'since' comes with what has changed since that rev; any other comes whole, and what is known of it from before does not count any more.",
+            },
             cursor: {
               type: 'integer',
               minimum: 0,
@@ -2597,6 +2715,7 @@ export const schemaDict = {
             type: 'union',
             refs: [
               'lex:network.example.backfill.subscribeRecords#records',
+              'lex:network.example.backfill.subscribeRecords#recordsDeleted',
               'lex:network.example.backfill.subscribeRecords#repoComplete',
               'lex:network.example.backfill.subscribeRecords#repoUnavailable',
               'lex:network.example.backfill.subscribeRecords#repoFailed',
@@ -2679,6 +2798,37 @@ export const schemaDict = {
           },
         },
       },
+      recordsDeleted: {
+        type: 'object',
+        description:
+          'Records of a repo that are gone, where only changes were asked for.',
+        required: ['seq', 'part', 'did', 'records'],
+        properties: {
+          seq: {
+            type: 'integer',
+            minimum: 0,
+            description:
+              "The repo's number in the job; all messages of one repo have the same. What cursor takes, once the repo is closed.",
+          },
+          part: {
+            type: 'integer',
+            minimum: 0,
+            description: 'Counted on from the messages with records.',
+          },
+          did: {
+            type: 'string',
+            format: 'did',
+          },
+          records: {
+            type: 'array',
+            maxLength: 500,
+            items: {
+              type: 'ref',
+              ref: 'lex:network.example.backfill.defs#deletedRecordView',
+            },
+          },
+        },
+      },
       repoComplete: {
         type: 'object',
         description:
@@ -2690,6 +2840,12 @@ export const schemaDict = {
             minimum: 0,
             description:
               "The repo's number in the job; all messages of one repo have the same. What cursor takes, once the repo is closed.",
+          },
+          since: {
+            type: 'string',
+            format: 'tid',
+            description:
+              'Where only changes were asked for: these are what has changed since this revision. Absent: these are all records there are.',
           },
           receipt: {
             type: 'ref',
@@ -2820,6 +2976,7 @@ export function validate(
 }
 
 export const ids = {
+  NetworkExampleBackfillAuthBackfill: 'network.example.backfill.authBackfill',
   NetworkExampleBackfillCancelJob: 'network.example.backfill.cancelJob',
   NetworkExampleBackfillCreateJob: 'network.example.backfill.createJob',
   NetworkExampleBackfillDefs: 'network.example.backfill.defs',

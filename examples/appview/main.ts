@@ -20,13 +20,13 @@ createServer((_request, response) => {
 }).listen(Number(PORT), 'localhost')
 
 for (;;) {
-  // At first nothing is followed: the backfill of everything says from where. Later ones are of single repos, which
-  // the relays have said to be different from what their events made of them.
+  // At first nothing is followed: the backfill of everything says from where. Later ones are of single repos, which are
+  // not what their events have made of them.
   const stop = new AbortController()
   const live = Promise.all(store.positions().map(({ relay }) => follow(store, relay, stop.signal)))
-  const { backfill, positions } = await fill(client, store)
+  const backfill = await fill(client, store)
   stop.abort()
   await live
-  store.endBackfill(backfill, positions)
-  for (const { relay, seq } of positions) console.log(`backfill ${backfill.id}: done, ${relay} from ${seq}`)
+  store.endBackfill(backfill)
+  console.log(`backfill ${backfill.id}: done, live from ${JSON.stringify(backfill.positions)}`)
 }

@@ -1,33 +1,36 @@
 import { randomUUID } from 'node:crypto'
-import { DatabaseSync, type SQLInputValue, type StatementSync } from 'node:sqlite'
+import { DatabaseSync, type SQLInputValue } from 'node:sqlite'
 import type { ReceiptView, RecordView, StartCursor } from 'aquifer/client'
 import type { Change } from './firehose.ts'
 
 const SCHEMA = `
--- Nothing waits for the disk: a power cut may take back the last transactions, but with them their positions.
+PRAGMA busy_timeout = 5000;
 PRAGMA journal_mode = WAL;
+-- Nothing waits for the disk: a power cut may take back the last transactions, but with them their positions.
 PRAGMA synchronous = NORMAL;
 
 CREATE TABLE IF NOT EXISTS status (
   did TEXT NOT NULL, rkey TEXT NOT NULL, cid TEXT NOT NULL, rev TEXT, value TEXT, PRIMARY KEY (did, rkey)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS status_newest ON status (value ->> 'createdAt');
 
 CREATE TABLE IF NOT EXISTS repo (
   did TEXT PRIMARY KEY,
   rev TEXT,                          -- our rows have all events up to this one; null: nobody can tell
   handle TEXT,
   hidden INTEGER NOT NULL DEFAULT 0, -- the account is deactivated, suspended or taken down
-  due INTEGER,                       -- our rows may be wrong: when to read them again, in seconds
+  due INTEGER,                       -- our rows may be wrong; when to read them again, in seconds
   backfill INTEGER                   -- the last one that has read it
 ) STRICT;
 CREATE INDEX IF NOT EXISTS repo_due ON repo (due) WHERE due IS NOT NULL;
 
--- One at a time. Without repos it is of all there are; positions are where the relays were when it was made up.
+-- One at a time; of all repos there are, or of those that were due.
 CREATE TABLE IF NOT EXISTS backfill (
   id INTEGER PRIMARY KEY AUTOINCREMENT, token TEXT NOT NULL, repos TEXT, positions TEXT,
   job TEXT, cursor INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
+-- Up to where each relay's events are in our rows.
 CREATE TABLE IF NOT EXISTS position (relay TEXT PRIMARY KEY, seq INTEGER NOT NULL) STRICT;
 
 CREATE VIEW IF NOT EXISTS visible_status AS
@@ -39,7 +42,9 @@ export interface Backfill {
   readonly id: number
   /** Makes one job of it, however often it is asked for. */
   readonly token: string
+  /** null: all there are. */
   readonly repos: string[] | null
+  /** Where the relays were before it began; null until its job has said so. */
   readonly positions: StartCursor[] | null
 }
 
@@ -49,7 +54,6 @@ const REPOS_MAX = 1_000
 /** All that the AppView knows, and how far it has come. Both change in the same transaction. */
 export class Store {
   readonly #db: DatabaseSync
-  readonly #statements = new Map<string, StatementSync>()
 
   constructor(path: string) {
     this.#db = new DatabaseSync(path)
@@ -71,14 +75,22 @@ export class Store {
       return { ...begun, repos: parse(begun.repos), positions: parse(begun.positions) } as unknown as Backfill
     }
     const positions = this.positions()
-    const due = this.#all('SELECT did FROM repo WHERE due <= unixepoch() LIMIT ?', REPOS_MAX)
     if (positions.length === 0) {
       this.#run('INSERT INTO backfill (token) VALUES (?)', randomUUID())
-    } else if (due.length > 0) {
+      return this.nextBackfill()
+    }
+    return this.#transaction(() => {
+      // Those that this one does not get are for another one, an hour later.
+      const due = this.#all(
+        `UPDATE repo SET due = unixepoch() + 3600
+         WHERE did IN (SELECT did FROM repo WHERE due <= unixepoch() LIMIT ?) RETURNING did`,
+        REPOS_MAX,
+      )
+      if (due.length === 0) return undefined
       const wanted = [due.map(({ did }) => did), positions].map((list) => JSON.stringify(list))
       this.#run('INSERT INTO backfill (token, repos, positions) VALUES (?, ?, ?)', randomUUID(), ...wanted)
-    } else return undefined
-    return this.nextBackfill()
+      return this.nextBackfill()
+    })
   }
 
   /** Says which job it is. @returns the cursor from which its records are wanted */
@@ -101,7 +113,7 @@ export class Store {
    * The cutover: relays are followed from positions that are older than anything the backfill has read. Nobody may be
    * following them at this moment.
    */
-  endBackfill({ id, repos }: Backfill, positions: readonly StartCursor[]): void {
+  endBackfill({ id, repos, positions }: Backfill): void {
     this.#transaction(() => {
       // Events were missing meanwhile: everything will be read again.
       if (this.#run('DELETE FROM backfill WHERE id = ?', id) === 0) return
@@ -112,7 +124,7 @@ export class Store {
         this.#run(`DELETE FROM status WHERE did IN (${gone})`)
         this.#run(`DELETE FROM repo WHERE did IN (${gone})`)
       }
-      for (const { relay, seq } of positions) {
+      for (const { relay, seq } of positions ?? []) {
         this.#run('INSERT OR REPLACE INTO position (relay, seq) VALUES (?, ?)', relay, seq)
       }
     })
@@ -163,14 +175,7 @@ export class Store {
 
   #put(did: string, rkey: string, cid: string, rev: string | null, value: unknown): void {
     const json = value === undefined ? null : JSON.stringify(value)
-    this.#run(
-      'INSERT OR REPLACE INTO status (did, rkey, cid, rev, value) VALUES (?, ?, ?, ?, ?)',
-      did,
-      rkey,
-      cid,
-      rev,
-      json,
-    )
+    this.#run('INSERT OR REPLACE INTO status VALUES (?, ?, ?, ?, ?)', did, rkey, cid, rev, json)
   }
 
   readAgain(did: string): void {
@@ -214,16 +219,10 @@ export class Store {
   }
 
   #run(sql: string, ...values: SQLInputValue[]): number {
-    return Number(this.#prepare(sql).run(...values).changes)
+    return Number(this.#db.prepare(sql).run(...values).changes)
   }
 
   #all(sql: string, ...values: SQLInputValue[]) {
-    return this.#prepare(sql).all(...values)
-  }
-
-  #prepare(sql: string): StatementSync {
-    const statement = this.#statements.get(sql) ?? this.#db.prepare(sql)
-    this.#statements.set(sql, statement)
-    return statement
+    return this.#db.prepare(sql).all(...values)
   }
 }

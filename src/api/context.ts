@@ -1,6 +1,7 @@
 import type { Permission } from '../auth/permissions.js'
 import type { AuthVerifier, Caller } from '../auth/verifier.js'
 import type { Asker, JobsContext } from '../jobs/context.js'
+import type { Metrics } from '../metrics.js'
 
 /** What the handlers work with. */
 export interface ApiContext extends JobsContext {
@@ -8,6 +9,7 @@ export interface ApiContext extends JobsContext {
   readonly auth: (permission: Permission) => AuthVerifier
   /** Aborted when streams are to end, because the service is about to stop. */
   readonly stopping: AbortSignal
+  readonly metrics: Metrics
 }
 
 /** A caller as the use cases know it. */

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto'
 import { pipeline, Readable, type Transform } from 'node:stream'
 import { constants, createGzip, createZstdCompress } from 'node:zlib'
-import { XRPCError } from '@atproto/xrpc-server'
+import { InvalidRequestError, XRPCError } from '@atproto/xrpc-server'
 import type {
+  QueryParams,
   RepoComplete,
   RepoRestarted,
   Trailer,
@@ -10,13 +11,15 @@ import type {
 import { Standings } from '../jobs/callers.js'
 import { Delivery } from '../jobs/delivery.js'
 import { FeedError } from '../jobs/feed-error.js'
+import { openManifest } from '../jobs/manifest-document.js'
 import { hasEnded } from '../jobs/state.js'
 import { AnySignal } from '../signals.js'
 import type { DeliveredRepo } from '../store/delivery.js'
+import type { DeletedRecord } from '../store/delivery-lines.js'
 import { type ApiContext, askerOf } from './context.js'
 import type { Methods } from './index.js'
 import { assertStillMay, checkCursor, RIGHTS_EVERY_MS } from './subscribeJob.js'
-import { receiptView } from './view.js'
+import { deletedRecordView, receiptView } from './view.js'
 
 /** What a stream may be compressed by, the better one first: quickly rather than well, it is made while it is sent. */
 const ENCODERS: Readonly<Record<string, () => Transform>> = {
@@ -34,6 +37,16 @@ export function exportRecords(methods: Methods, ctx: ApiContext): void {
     handler: async ({ params, auth, req, signal }) => {
       const { credentials } = auth
       checkCursor(req.url)
+      const acceptEncoding = req.headers['accept-encoding']
+      if (params.manifest) {
+        checkIsWhole(params)
+        // Stored in this form: to send it costs nothing.
+        const coding = preferredCoding(acceptEncoding, ['gzip'])
+        const form = coding === null ? 'lines' : 'gzip'
+        const pieces = await openManifest(ctx, askerOf(credentials), params.job, form)
+        const stream = streamOf(await begun(pieces), [signal, ctx.stopping])
+        return answer(stream, `${params.job}.manifest.jsonl`, coding)
+      }
       const delivery = await Delivery.open(ctx, askerOf(credentials), params).catch((error: unknown) => {
         if (error instanceof FeedError) throw new XRPCError(400, error.message, error.code)
         throw error
@@ -45,25 +58,39 @@ export function exportRecords(methods: Methods, ctx: ApiContext): void {
         checkedAt = ctx.now()
       }
       const lines = linesOf(delivery, params.cursor ?? 0, mayGoOn)
-      // What goes wrong at once is still an answer of its own.
-      const first = await lines.next()
-      const ends = new AnySignal(signal, ctx.stopping)
-      const options = { objectMode: false, signal: ends.signal }
-      const stream = Readable.from(withFirst(first, lines), options)
-      stream.once('close', () => ends[Symbol.dispose]())
-      const coding = preferredCoding(req.headers['accept-encoding'])
+      const stream = streamOf(await begun(lines), [signal, ctx.stopping])
+      const coding = preferredCoding(acceptEncoding)
       const encoder = coding === null ? null : ENCODERS[coding]!()
-      return {
-        encoding: 'application/jsonl',
-        body: encoder === null ? stream : pipeline(stream, encoder, () => {}),
-        headers: {
-          'content-disposition': `attachment; filename="${delivery.job.id}.jsonl"`,
-          vary: 'accept-encoding',
-          ...(coding !== null && { 'content-encoding': coding }),
-        },
-      }
+      const body = encoder === null ? stream : pipeline(stream, encoder, () => {})
+      return answer(body, `${delivery.job.id}.jsonl`, coding)
     },
   })
+}
+
+/** @throws InvalidRequestError for a part of a manifest: it is signed as a whole */
+function checkIsWhole({ collection, repo, cursor }: QueryParams): void {
+  const part = Object.entries({ collection, repo, cursor }).find(([, value]) => value !== undefined)
+  if (part) throw new InvalidRequestError(`manifest is for the whole job: it cannot go with ${part[0]}`)
+}
+
+/** A stream that ends when one of the signals says so. */
+function streamOf(pieces: AsyncIterable<Buffer>, signals: readonly AbortSignal[]): Readable {
+  const ends = new AnySignal(...signals)
+  const stream = Readable.from(pieces, { objectMode: false, signal: ends.signal })
+  stream.once('close', () => ends[Symbol.dispose]())
+  return stream
+}
+
+function answer(body: Readable, filename: string, coding: string | null) {
+  return {
+    encoding: 'application/jsonl' as const,
+    body,
+    headers: {
+      'content-disposition': `attachment; filename="${filename}"`,
+      vary: 'accept-encoding',
+      ...(coding !== null && { 'content-encoding': coding }),
+    },
+  }
 }
 
 /** A whole stream as it goes out, in pieces of whole lines. */
@@ -101,8 +128,9 @@ function* pieces(repos: readonly DeliveredRepo[], before: string | null): Genera
   let piece = ''
   for (const repo of repos) {
     if (open !== null && (repo.begins || repo.did !== open)) piece += restartedLine(open)
-    for (const { text } of repo.lines) {
+    for (const { text, deleted = [] } of repo.lines) {
       piece += text
+      for (const each of deleted) piece += deletedLine(each)
       if (piece.length < PIECE_LENGTH) continue
       yield piece
       piece = ''
@@ -111,6 +139,11 @@ function* pieces(repos: readonly DeliveredRepo[], before: string | null): Genera
     open = repo.ends ? null : repo.did
   }
   if (piece !== '') yield piece
+}
+
+/** Pieces whose first one is there: what goes wrong at once is still an answer of its own. */
+async function begun<T>(pieces: AsyncGenerator<T, void, undefined>): Promise<AsyncIterable<T>> {
+  return withFirst(await pieces.next(), pieces)
 }
 
 async function* withFirst<T>(first: IteratorResult<T, void>, rest: AsyncGenerator<T, void, undefined>) {
@@ -122,9 +155,22 @@ async function* withFirst<T>(first: IteratorResult<T, void>, rest: AsyncGenerato
   }
 }
 
-function closingLine({ seq, outcome }: DeliveredRepo): string {
-  if (outcome.status !== 'completed') return ''
-  return line<RepoComplete>('repoComplete', { cursor: seq, receipt: receiptView(outcome.receipt)! })
+function closingLine({ seq, did, outcome }: DeliveredRepo): string {
+  switch (outcome.status) {
+    case 'completed': {
+      const { since } = outcome
+      const receipt = receiptView(outcome.receipt)!
+      return line<RepoComplete>('repoComplete', { cursor: seq, ...(since && { since }), receipt })
+    }
+    case 'unavailable':
+      return line<RepoUnavailable>('repoUnavailable', { cursor: seq, did, reason: outcome.reason })
+    case 'failed':
+      return ''
+  }
+}
+
+function deletedLine(deleted: DeletedRecord): string {
+  return line<RecordDeleted>('recordDeleted', deletedRecordView(deleted))
 }
 
 function restartedLine(did: string): string {
@@ -139,17 +185,21 @@ function line<T extends object>(name: string, fields: Omit<T, '$type'>): string 
 /**
  * The coding to compress by, as a header asks for it (RFC 9110 §12.5.3): the one with the highest weight. Only what it
  * names counts; null for none, which is always taken. Pure.
+ * @param offered of two that are wanted alike the first one is taken
  */
-export function preferredCoding(header: string | string[] | undefined): string | null {
+export function preferredCoding(
+  header: string | string[] | undefined,
+  offered: readonly string[] = Object.keys(ENCODERS),
+): string | null {
   const weights = new Map<string, number>()
   for (const entry of String(header ?? '').split(',')) {
     const [coding = '', ...parameters] = entry.split(';').map((part) => part.trim().toLowerCase())
     const weight = parameters.find((parameter) => parameter.startsWith('q='))?.slice(2) ?? '1'
-    if (Object.hasOwn(ENCODERS, coding) || coding === 'identity') weights.set(coding, Number(weight))
+    if (offered.includes(coding) || coding === 'identity') weights.set(coding, Number(weight))
   }
   let best: string | null = null
   let bestWeight = weights.get('identity') ?? 0
-  for (const coding of Object.keys(ENCODERS)) {
+  for (const coding of offered) {
     const weight = weights.get(coding) ?? 0
     const isBetter = best === null ? weight > 0 && weight >= bestWeight : weight > bestWeight
     if (isBetter) [best, bestWeight] = [coding, weight]

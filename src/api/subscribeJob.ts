@@ -19,6 +19,7 @@ export function subscribeJob(methods: Methods, ctx: ApiContext): void {
     tell: ctx.tell,
     render: (event) => jobMessage(event, ctx.now()),
   })
+  ctx.metrics.watchQueues(() => feeds.mostWaiting)
   const standings = new Standings(ctx, RIGHTS_EVERY_MS)
   const auth = ctx.auth('read')
   methods.subscribeJob({
@@ -29,7 +30,8 @@ export function subscribeJob(methods: Methods, ctx: ApiContext): void {
         checkCursor(req.url)
         const job = await getJob(ctx, askerOf(auth.credentials), params.job)
         let checkedAt = ctx.now()
-        for await (const message of feeds.follow(job, params.cursor, ends.signal)) {
+        const messages = feeds.follow(job, params.cursor, ends.signal)
+        for await (const message of ctx.metrics.followed('subscribeJob', messages, isTooSlow)) {
           if (ctx.now() - checkedAt >= RIGHTS_EVERY_MS) {
             await assertStillMay(standings, auth.credentials.did, job)
             checkedAt = ctx.now()
@@ -60,6 +62,11 @@ export async function assertStillMay(
   if (!permissions.has('read')) throw notPermitted(did, 'read')
   if (maySee(askerOf({ did, permissions, jobsOf }), job.caller)) return
   throw new XRPCError(400, `There is no job ${job.id}`, 'JobNotFound')
+}
+
+/** Whether a stream ended because what came was not taken. */
+export function isTooSlow(error: unknown): boolean {
+  return error instanceof FeedError && error.code === 'ConsumerTooSlow'
 }
 
 /** The server's error parser is not asked for what ends a stream. */

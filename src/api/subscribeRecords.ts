@@ -1,6 +1,7 @@
 import { MessageFrame } from '@atproto/xrpc-server'
 import type {
   JobCompleted,
+  RecordsDeleted,
   RepoComplete,
   RepoFailed,
   RepoUnavailable,
@@ -13,12 +14,13 @@ import { RecordEncoder } from '../jobs/delivery-records.js'
 import { hasEnded } from '../jobs/state.js'
 import { AnySignal } from '../signals.js'
 import type { DeliveredReceipt, DeliveredRepo, DeliveryPage } from '../store/delivery.js'
+import type { DeletedRecord } from '../store/delivery-lines.js'
 import { isRetryable } from '../verdict.js'
 import { type ApiContext, askerOf } from './context.js'
 import type { Methods } from './index.js'
 import { EncodedMessage } from './messages.js'
-import { assertStillMay, checkCursor, RIGHTS_EVERY_MS, refuse } from './subscribeJob.js'
-import { receiptView } from './view.js'
+import { assertStillMay, checkCursor, isTooSlow, RIGHTS_EVERY_MS, refuse } from './subscribeJob.js'
+import { deletedRecordView, receiptView } from './view.js'
 
 /** What a message holds at most; the bytes are those of its records, which leaves some for the rest. */
 const RECORDS_MAX = 500
@@ -35,7 +37,8 @@ export function subscribeRecords(methods: Methods, ctx: ApiContext): void {
         checkCursor(req.url)
         const delivery = await Delivery.open(ctx, askerOf(auth.credentials), params)
         let checkedAt = ctx.now()
-        for await (const message of takenInTime(messagesOf(delivery.follow(ends.signal)))) {
+        const messages = takenInTime(messagesOf(delivery.follow(ends.signal)))
+        for await (const message of ctx.metrics.followed('subscribeRecords', messages, isTooSlow)) {
           if (ctx.now() - checkedAt >= RIGHTS_EVERY_MS) {
             await assertStillMay(standings, auth.credentials.did, delivery.job)
             checkedAt = ctx.now()
@@ -82,8 +85,15 @@ class Parts {
     return new RecordsMessage(this.#encoder.take(FRAME_HEAD, head, RECORDS_FIELD))
   }
 
-  /** The messages with the records of a repo: as few as hold them. */
-  *of(repo: DeliveredRepo): Generator<RecordsMessage, void, undefined> {
+  #deletion({ seq, did }: DeliveredRepo, deleted: readonly DeletedRecord[]): EncodedMessage<RecordsDeleted> {
+    const part = this.#part
+    this.#part += 1
+    const records = deleted.map(deletedRecordView)
+    return new EncodedMessage<RecordsDeleted>('#recordsDeleted', { seq, part, did, records })
+  }
+
+  /** The messages with the records of a repo, and those that are gone: as few as hold them. */
+  *of(repo: DeliveredRepo): Generator<RecordsMessage | EncodedMessage<RecordsDeleted>, void, undefined> {
     if (repo.outcome.status !== 'completed') return
     const { receipt } = repo.outcome
     const isRestarted = repo.begins && this.#seq === repo.seq
@@ -100,6 +110,10 @@ class Parts {
     // Of a repo that has nothing left, what there was before must be taken back, too.
     const isEmptied = isRestarted && this.#part === 0
     if (this.#encoder.count > 0 || isEmptied) yield this.#message(repo, receipt)
+    const deleted = repo.lines.flatMap((lines) => lines.deleted ?? [])
+    for (let from = 0; from < deleted.length; from += RECORDS_MAX) {
+      yield this.#deletion(repo, deleted.slice(from, from + RECORDS_MAX))
+    }
   }
 }
 
@@ -133,7 +147,8 @@ function closing({ seq, did, outcome }: DeliveredRepo) {
   switch (outcome.status) {
     case 'completed': {
       const receipt = receiptView(outcome.receipt)!
-      return new EncodedMessage<RepoComplete>('#repoComplete', { seq, receipt })
+      const { since } = outcome
+      return new EncodedMessage<RepoComplete>('#repoComplete', { seq, ...(since && { since }), receipt })
     }
     case 'unavailable':
       return new EncodedMessage<RepoUnavailable>('#repoUnavailable', { seq, did, reason: outcome.reason })

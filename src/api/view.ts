@@ -1,4 +1,5 @@
 import type {
+  DeletedRecordView,
   FailureView,
   JobView,
   ManifestView,
@@ -6,6 +7,7 @@ import type {
   RepoView,
 } from '../../codegen/server/types/network/example/backfill/defs.js'
 import { recordUri } from '../jobs/record-json.js'
+import type { DeletedRecord } from '../store/delivery-lines.js'
 import type { JobRow } from '../store/jobs.js'
 import type { RepoRow } from '../store/repos.js'
 import { type FailureClass, isRetryable } from '../verdict.js'
@@ -109,6 +111,10 @@ export function receiptView(repo: ReceiptFields): ReceiptView | null {
       }),
     }),
   }
+}
+
+export function deletedRecordView({ uri, rev }: DeletedRecord): DeletedRecordView {
+  return { uri, ...present('rev', rev) }
 }
 
 /** An optional field: left out where there is nothing. */

@@ -23,6 +23,8 @@ export interface ExchangeRequest {
   readonly signal: AbortSignal | undefined
   /** Takes the body of a 200. What it throws ends the exchange; no call of it outlasts that. */
   readonly sink: Sink | undefined
+  /** Told of each part of the body, as it came over the wire. */
+  readonly onReceived: ((url: URL, bytes: number) => void) | undefined
 }
 
 export interface ExchangeLimits {
@@ -144,6 +146,7 @@ class Receiver implements Dispatcher.DispatchHandler {
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#settled) return
+    this.#request.onReceived?.(this.#request.url, chunk.length)
     if (this.#stream === null) {
       if (!this.#body.push(chunk)) this.#tooLarge()
     } else if (!this.#stream.push(chunk)) {

@@ -3,6 +3,7 @@ import { type AddressPolicy, urlRefusal } from './address.js'
 import { type ExchangeLimits, exchange, type HttpResponse } from './http-exchange.js'
 import { HttpFailure } from './http-failure.js'
 import { type Sink, STREAMED_CODINGS } from './http-stream.js'
+import { type Exchanged, watched } from './http-watch.js'
 
 /** What to fetch, and what to do at a redirect. */
 export interface Fetching {
@@ -34,6 +35,8 @@ export interface FollowContext {
   readonly limits: ExchangeLimits
   readonly userAgent: string
   readonly onRequest: ((info: { url: string; hop: number }) => void) | undefined
+  readonly onExchanged: ((exchanged: Exchanged) => void) | undefined
+  readonly onReceived: ((url: URL, bytes: number) => void) | undefined
 }
 
 /** Headers that are ours to say, whatever a caller puts into `headers`. */
@@ -53,11 +56,14 @@ export async function follow(context: FollowContext, fetching: Fetching): Promis
   let url = parsed(fetching.url)
   for (let hop = 0; ; hop++) {
     signal?.throwIfAborted()
-    admit(url, context.policy)
-    context.onRequest?.({ url: url.href, hop })
     const timeoutMs = Math.max(0, deadline - performance.now())
-    const request = { url, headers, maxBytes, timeoutMs, signal, sink }
-    const response = await exchange(context.dispatcher, request, context.limits)
+    const request = { url, headers, maxBytes, timeoutMs, signal, sink, onReceived: context.onReceived }
+    const send = async () => {
+      admit(request.url, context.policy)
+      context.onRequest?.({ url: request.url.href, hop })
+      return exchange(context.dispatcher, request, context.limits)
+    }
+    const response = await watched(url, send, ({ status }) => status, context.onExchanged)
     const target = redirects === 'manual' ? null : redirectTarget(url, response)
     if (target === null) return { response, url, hops: hop }
     if (hop === redirects) {

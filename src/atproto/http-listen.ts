@@ -5,6 +5,7 @@ import { joined } from './http-exchange.js'
 import { classifyNetworkError, HttpFailure } from './http-failure.js'
 import { admit, type FollowContext } from './http-follow.js'
 import { FrameError, FrameReader } from './http-frames.js'
+import { watched } from './http-watch.js'
 
 /** Which messages of a WebSocket to wait for. */
 export interface Listening<T> {
@@ -45,6 +46,12 @@ const ACCEPT_SUFFIX = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'
 export async function listen<T>(context: FollowContext, listening: Listening<T>): Promise<Listened<T>> {
   const url = new URL(listening.url)
   listening.signal?.throwIfAborted()
+  // Who was let in has been answered, whatever it heard.
+  const statusOf = (listened: Listened<T>) => (listened.kind === 'refused' ? listened.status : 101)
+  return watched(url, () => connect(context, url, listening), statusOf, context.onExchanged)
+}
+
+async function connect<T>(context: FollowContext, url: URL, listening: Listening<T>): Promise<Listened<T>> {
   admit(url, context.policy)
   context.onRequest?.({ url: url.href, hop: 0 })
   const { promise, resolve, reject } = Promise.withResolvers<Listened<T>>()

@@ -9,8 +9,9 @@ import { createFetch } from './http-fetch.js'
 import { type Fetching, type FollowContext, follow } from './http-follow.js'
 import { type Listened, type Listening, listen } from './http-listen.js'
 import type { Sink } from './http-stream.js'
+import type { Exchanged } from './http-watch.js'
 
-export { HttpFailure, type HttpResponse, type Sink }
+export { type Exchanged, HttpFailure, type HttpResponse, type Sink }
 
 export interface HttpOptions {
   /** Says who we are and where to complain; sent with every request. */
@@ -23,6 +24,10 @@ export interface HttpOptions {
   readonly blockedHosts?: ReadonlySet<string>
   /** Called just before each request goes out; hop 0 is the request itself, later ones its redirects. */
   readonly onRequest?: (info: { url: string; hop: number }) => void
+  /** Called when a request, or a redirect of it, has come to its end; also when it was not let out. */
+  readonly onExchanged?: (exchanged: Exchanged) => void
+  /** Called with the size of each part of a body, as it came over the wire. */
+  readonly onReceived?: (url: URL, bytes: number) => void
 }
 
 export interface HttpRequest extends Omit<Fetching, 'redirects'> {
@@ -80,7 +85,14 @@ const RESPONSE_HEADERS_BYTES_MAX = 32 * 1024
  * connections kept alive per origin; some of them to listen to a WebSocket for a moment.
  */
 export function createHttpClient(options: HttpOptions, tuning: Partial<HttpTuning> = {}): HttpClient {
-  const { allowPrivateNetwork, userAgent, onRequest, lookup = systemLookup } = options
+  const {
+    allowPrivateNetwork,
+    userAgent,
+    onRequest,
+    onExchanged,
+    onReceived,
+    lookup = systemLookup,
+  } = options
   const limits = { ...TUNING, ...tuning }
   const agent = new Agent({
     connect: guardedConnector({ ...limits, lookup, allowPrivateNetwork }),
@@ -90,7 +102,8 @@ export function createHttpClient(options: HttpOptions, tuning: Partial<HttpTunin
     maxHeaderSize: RESPONSE_HEADERS_BYTES_MAX,
   })
   const policy = { allowPrivateNetwork, blockedHosts: spelled(options.blockedHosts ?? new Set()) }
-  const context: FollowContext = { dispatcher: agent, policy, limits, userAgent, onRequest }
+  const watching = { onRequest, onExchanged, onReceived }
+  const context: FollowContext = { dispatcher: agent, policy, limits, userAgent, ...watching }
   return {
     get: async ({ maxRedirects = 0, ...request }) =>
       (await follow(context, { ...request, redirects: maxRedirects })).response,

@@ -24,7 +24,11 @@ export type SyncMethod = 'getRepo' | 'getRecord' | 'getBlocks'
 /** The host does not offer a method: an answer about the host, not about the repo it was asked for. */
 export class MethodUnsupported extends Error {
   override readonly name = 'MethodUnsupported'
-  constructor(readonly method: SyncMethod) {
+  /** @param isStated whether the host itself says so; else it may be the 404 of something in front of it */
+  constructor(
+    readonly method: SyncMethod,
+    readonly isStated = true,
+  ) {
     super(`the host does not offer com.atproto.sync.${method}`)
   }
 }
@@ -126,7 +130,8 @@ function repoRev(entry: unknown): RepoRev[] {
 
 /** @throws MethodUnsupported, RepoNotFound, Unavailable, Failure */
 async function refused(car: CarQuery, method: SyncMethod, did: string, answer: Refusal): Promise<never> {
-  if (isUnsupported(answer)) throw new MethodUnsupported(method)
+  if (saysUnsupported(answer)) throw new MethodUnsupported(method)
+  if (seemsUnsupported(answer)) throw new MethodUnsupported(method, false)
   return judge(jsonQuery(car), `com.atproto.sync.${method}`, did, answer)
 }
 
@@ -139,17 +144,19 @@ const UNSUPPORTED: ReadonlySet<string> = new Set([
   'MethodNotFound',
 ])
 
-function isUnsupported(answer: Refusal): boolean {
-  const { status, error, message } = answer
+function saysUnsupported({ status, error, message }: Refusal): boolean {
   if (status === 501 || status === 405 || UNSUPPORTED.has(error)) return true
-  if (isNotFound(answer)) return false
-  // A router's own, which knows nothing of repos.
-  if (status === 404)
-    return error === '' || (error === 'NotFound' && !/\b(repo|account|user)\b|did:/i.test(message))
   return (
     error === 'InvalidRequest' &&
     /no such method|method (is )?not|(unknown|unsupported) method/i.test(message)
   )
+}
+
+/** A router's own answer, which knows nothing of repos. */
+function seemsUnsupported(answer: Refusal): boolean {
+  const { status, error, message } = answer
+  if (status !== 404 || isNotFound(answer)) return false
+  return error === '' || (error === 'NotFound' && !/\b(repo|account|user)\b|did:/i.test(message))
 }
 
 function isRecordNotFound({ error, message }: Refusal): boolean {

@@ -16,6 +16,7 @@ import {
   JobNotFound,
   LevelNotOffered,
   LoginFailed,
+  ManifestNotReady,
   NotPermitted,
   QuotaExceeded,
   RateLimitExceeded,
@@ -66,6 +67,7 @@ const ADVICE: readonly (readonly [Kind, Advice])[] = [
   [NotPermitted, notPermitted],
   [JobNotFound, (_, { did }) => `"aquifer jobs list" shows the jobs that ${did ?? 'you'} may see.`],
   [DetailsDeleted, () => 'The details of this job were deleted. The same job can be created anew.'],
+  [ManifestNotReady, () => '"aquifer jobs watch" waits for the end of the job; its manifest follows soon.'],
   [IncompleteExport, () => 'What came is not all there is. Try again.'],
   [InvalidState, () => '"aquifer jobs status" shows how the job is now.'],
   [

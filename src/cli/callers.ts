@@ -1,6 +1,6 @@
-import { open } from 'node:fs/promises'
 import { callerDidDocument, formatPrivateKey, generateKey, type PrivateKey } from '../client/index.js'
-import { CommandError, EXIT, UsageError } from './exit.js'
+import { EXIT, UsageError } from './exit.js'
+import { writeKeyFile } from './key-files.js'
 import { print, printJson } from './stdout.js'
 
 export interface NewCallerOptions {
@@ -40,23 +40,6 @@ function documentFor(given: string, key: PrivateKey) {
   } catch (error) {
     if (error instanceof TypeError) throw new UsageError(`--did-web: ${error.message}.`)
     throw error
-  }
-}
-
-/** Only for its owner, and never in the place of another key: that one may be in use. */
-async function writeKeyFile(path: string, privateKey: string): Promise<void> {
-  try {
-    const file = await open(path, 'wx', 0o600)
-    try {
-      await file.writeFile(`${privateKey}\n`)
-      await file.sync()
-    } finally {
-      await file.close()
-    }
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException
-    const reason = code === 'EEXIST' ? 'it is there already. Name another file, or remove it first' : message
-    throw new CommandError(`Cannot write the key to ${path}: ${reason}.`, { cause: error })
   }
 }
 

@@ -85,6 +85,50 @@ export function retryJob(id: string, options: RetryOptions): Promise<number> {
   })
 }
 
+export interface RefreshOptions extends CommonOptions {
+  readonly name?: string
+  readonly clientToken?: string
+  readonly watch?: boolean
+}
+
+export function refreshJob(id: string, options: RefreshOptions): Promise<number> {
+  return withConnectionTo(options, async (connection) => {
+    const { client, signal } = connection
+    const { name, clientToken } = options
+    const labels = { ...(name !== undefined && { name }), ...(clientToken !== undefined && { clientToken }) }
+    const job = await client.refreshJob(id, labels, { signal })
+    if (options.watch) {
+      say(`Job ${job.id} is ${plain(job.status)}.`)
+      return watch(connection, job.id, options)
+    }
+    await (options.json ? printJson(job) : printLine(job.id))
+    say(`See how it gets on: aquifer jobs watch ${job.id}`)
+    return EXIT.done
+  })
+}
+
+export interface PurgeOptions extends WaitOptions {
+  readonly yes?: boolean
+}
+
+export async function purgeJob(id: string, options: PurgeOptions): Promise<number> {
+  if (!options.yes) assertCanAsk()
+  return withConnectionTo(options, async ({ client, signal }) => {
+    if (!options.yes) {
+      const what = `what job ${id} has fetched and no other job needs, and ${ofJob(id)}`
+      await confirm(`Delete ${what}?`, 'Nothing was deleted.', signal)
+    }
+    let job = await client.purgeJob(id, { signal })
+    while (options.wait && job.purge === 'purging') {
+      await sleep(LOOK_EVERY_MS, undefined, { signal })
+      job = await client.getJobStatus(id, { signal })
+    }
+    await (options.json ? printJson(job) : printLine(plain(job.purge ?? job.status)))
+    if (job.purge === 'purging') say('It goes away in the background.')
+    return EXIT.done
+  })
+}
+
 export function showHosts(id: string, options: CommonOptions): Promise<number> {
   return withConnectionTo(options, async ({ client, signal }) => {
     const summary = await client.getPdsSummary(id, { signal })

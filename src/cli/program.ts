@@ -2,7 +2,9 @@ import { Command } from 'commander'
 import { VERSION } from '../version.js'
 import { addCallers } from './commands/callers.js'
 import { addCompletion } from './commands/completion.js'
+import { addIdentity } from './commands/identity.js'
 import { addJobs } from './commands/jobs.js'
+import { addLexicons } from './commands/lexicons.js'
 import { addManifest } from './commands/manifest.js'
 import { addRecords } from './commands/records.js'
 import { addRun } from './commands/run.js'
@@ -29,6 +31,8 @@ export function createProgram(exit: SetExit): Command {
   addCallers(program, exit)
   program.commandsGroup('Running the service:')
   addServiceCommands(program, exit)
+  addIdentity(program, exit)
+  addLexicons(program, exit)
   program.commandsGroup('Others:')
   addCompletion(program, exit)
   program.helpCommand('help [command]', 'Show what a command does')

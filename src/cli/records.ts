@@ -26,22 +26,60 @@ export function streamRecords(id: string, options: RecordsOptions): Promise<numb
     const job = await client.getJobStatus(id, { signal })
     const output = await openOutput(options.output)
     const isAll = !options.collection && !options.repo && options.limit === undefined
-    let written: number
-    try {
+    const written = await allOrNothing(output, signal, () => {
       const records = recordsOf(client, id, options, signal)
-      written = await write(records, output, options.limit, isAll ? job.totalRecords : null)
-      signal.throwIfAborted()
-      await output.finish()
-    } catch (error) {
-      await output.abandon()
-      if (!signal.aborted) throw error
-      throw new Interrupted(
-        output.path === null ? 'Interrupted.' : `Interrupted: ${output.path} was not written.`,
-      )
-    }
+      return write(records, output, options.limit, isAll ? job.totalRecords : null)
+    })
     await conclude(job, written, output, options)
     return EXIT.done
   })
+}
+
+/** Writes what the service has signed of a job, as it is. */
+export function streamManifest(id: string, options: RecordsOptions): Promise<number> {
+  return withConnectionTo(options, async ({ client, signal }) => {
+    const output = await openOutput(options.output)
+    await allOrNothing(output, signal, async () => {
+      for await (const lines of wholeLines(client.exportManifest(id, { signal }))) await output.write(lines)
+    })
+    if (output.path !== null)
+      process.stderr.write(
+        `The manifest is in ${output.path}; "aquifer manifest verify ${output.path}" checks it.\n`,
+      )
+    return EXIT.done
+  })
+}
+
+/** Writes a file that is there in the end or not at all. */
+async function allOrNothing<T>(
+  output: RecordOutput,
+  signal: AbortSignal,
+  write: () => Promise<T>,
+): Promise<T> {
+  try {
+    const written = await write()
+    signal.throwIfAborted()
+    await output.finish()
+    return written
+  } catch (error) {
+    await output.abandon()
+    if (!signal.aborted) throw error
+    throw new Interrupted(
+      output.path === null ? 'Interrupted.' : `Interrupted: ${output.path} was not written.`,
+    )
+  }
+}
+
+/** Text in pieces that end with a line. */
+async function* wholeLines(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<string, void, undefined> {
+  const decoder = new TextDecoder()
+  let rest = ''
+  for await (const piece of pieces) {
+    const text = rest + decoder.decode(piece, { stream: true })
+    const end = text.lastIndexOf('\n') + 1
+    rest = text.slice(end)
+    if (end > 0) yield text.slice(0, end)
+  }
 }
 
 /** All of them in one stream; few of them by pages, as a stream would be broken off. */

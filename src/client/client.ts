@@ -29,6 +29,7 @@ import type {
   QueryParams as RecordsQuery,
 } from '../../codegen/client/types/network/example/backfill/listRecords.js'
 import type { InputSchema as PutCallerInput } from '../../codegen/client/types/network/example/backfill/putCaller.js'
+import type { InputSchema as RefreshJobInput } from '../../codegen/client/types/network/example/backfill/refreshJob.js'
 import type { InputSchema as RetryJobInput } from '../../codegen/client/types/network/example/backfill/retryJob.js'
 import { type CallerOptions, ServiceCaller } from './caller.js'
 import { SYSTEM_CLOCK } from './clock.js'
@@ -59,13 +60,16 @@ export interface RecordsOptions extends StreamOptions {
   readonly collection?: string
   /** Only this account: a DID, a handle or an `at://` URI. */
   readonly repo?: string
+  /** Of a job that refreshes another one: only what has changed since. See `since` of `repoComplete`. */
+  readonly changes?: boolean
 }
 
 export type ListJobsParams = JobsQuery
 export type ListJobReposParams = Omit<ReposQuery, 'job'>
 export type ListRecordsParams = Omit<RecordsQuery, 'job'>
 export type ListCallersParams = CallersQuery
-export type ExportRecordsParams = Omit<Partial<ExportQuery>, 'job'>
+export type ExportRecordsParams = Omit<Partial<ExportQuery>, 'job' | 'manifest'>
+export type RefreshJobOptions = Omit<RefreshJobInput, 'job'>
 export type RetryJobOptions = Omit<RetryJobInput, 'job'>
 export type {
   AllDetailsDeletion,
@@ -158,6 +162,25 @@ export class BackfillClient {
   async retryJob(job: string, retry: RetryJobOptions = {}, options?: CallOptions): Promise<JobView> {
     const reached = ['running', 'completed']
     return this.#steer(ids.NetworkExampleBackfillRetryJob, { ...retry, job }, reached, options)
+  }
+
+  /**
+   * Starts a job that repeats one which has ended; what has not changed since is not fetched again. Without a
+   * `clientToken` it gets one of its own, as with `createJob`.
+   * @throws InvalidState if the job has not ended
+   */
+  async refreshJob(job: string, refresh: RefreshJobOptions = {}, options?: CallOptions): Promise<JobView> {
+    const input = { ...refresh, job, clientToken: refresh.clientToken ?? randomUUID() }
+    return this.#caller.call(ids.NetworkExampleBackfillRefreshJob, { input }, options)
+  }
+
+  /**
+   * Lets a job that has ended leave nothing: its list of repos goes, and so do the records that no other job needs,
+   * until `purge` of the job is `purged`. It may be repeated.
+   * @throws InvalidState if the job has not ended
+   */
+  async purgeJob(job: string, options?: CallOptions): Promise<JobView> {
+    return this.#caller.call(ids.NetworkExampleBackfillPurgeJob, { input: { job } }, options)
   }
 
   /** All hosts of a job, the one with most of its repos first, and whether they can be asked now. */
@@ -313,11 +336,11 @@ export class BackfillClient {
    */
   records(
     job: string,
-    { collection, repo, ...options }: RecordsOptions = {},
+    { collection, repo, changes, ...options }: RecordsOptions = {},
   ): AsyncGenerator<RecordMessage, void, undefined> {
     return this.#caller.subscribe<RecordMessage>(
       ids.NetworkExampleBackfillSubscribeRecords,
-      { job, collection, repo: repo === undefined ? undefined : repoOf(repo) },
+      { job, collection, repo: repo === undefined ? undefined : repoOf(repo), changes },
       { isLast: ({ type }) => type === 'jobCompleted', cursorOf },
       options,
     )
@@ -358,6 +381,20 @@ export class BackfillClient {
       signal,
     )
     yield* readExport(pieces, request, params.cursor)
+  }
+
+  /**
+   * Gives the manifest of a job that has ended, in pieces of any size: what `verifyManifest` takes.
+   * @throws ManifestNotReady, DetailsDeleted
+   */
+  async *exportManifest(
+    job: string,
+    { signal }: CallOptions = {},
+  ): AsyncGenerator<Uint8Array, void, undefined> {
+    const params = { job, manifest: true }
+    const nsid = ids.NetworkExampleBackfillExportRecords
+    const { pieces } = await this.#caller.download(nsid, params, 'gzip', signal)
+    yield* pieces
   }
 
   /**

@@ -51,6 +51,8 @@ export class LevelNotOffered extends BackfillError {}
 export class JobNotFound extends BackfillError {}
 /** The job's details were deleted. */
 export class DetailsDeleted extends BackfillError {}
+/** The job has not ended, or its manifest is still being made. */
+export class ManifestNotReady extends BackfillError {}
 /** The job is in a state in which this cannot be done; the message names it. */
 export class InvalidState extends BackfillError {}
 /** The caller has used up what it may have, such as unfinished jobs; asking again does not help by itself. */
@@ -105,6 +107,7 @@ const BY_NAME = new Map<string, ErrorClass>(
     LevelNotOffered,
     JobNotFound,
     DetailsDeleted,
+    ManifestNotReady,
     InvalidState,
     QuotaExceeded,
     InvalidPermission,

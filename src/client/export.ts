@@ -2,8 +2,10 @@ import { createHash } from 'node:crypto'
 import { ids } from '../../codegen/client/lexicons.js'
 import type { RecordView } from '../../codegen/client/types/network/example/backfill/defs.js'
 import type {
+  RecordDeleted,
   RepoComplete,
   RepoRestarted,
+  RepoUnavailable,
   Trailer,
 } from '../../codegen/client/types/network/example/backfill/exportRecords.js'
 import { BackfillError, IncompleteExport, ServiceUnreachable, TimeoutError } from './errors.js'
@@ -13,9 +15,14 @@ import type { Named } from './job-messages.js'
 /** What `exportRecords` gives: records as they come, then the receipt of their repo; at last the trailer. */
 export type ExportMessage =
   | { readonly type: 'records'; readonly records: readonly RecordView[] }
+  | Named<'recordDeleted', RecordDeleted>
   | Named<'repoComplete', RepoComplete>
+  | Named<'repoUnavailable', RepoUnavailable>
   | Named<'repoRestarted', RepoRestarted>
   | Named<'trailer', Trailer>
+
+/** Lines that are no records. */
+const TYPES = ['recordDeleted', 'repoComplete', 'repoUnavailable', 'repoRestarted', 'trailer']
 
 const NEWLINE = 0x0a
 const PREFIX = `${ids.NetworkExampleBackfillExportRecords}#`
@@ -51,7 +58,7 @@ export async function* readExport(
         if (message.type === 'records') records += message.records.length
         if (message.type === 'trailer') trailer = message
         else yield message
-        if (message.type === 'repoComplete') whole = message.cursor
+        if (message.type === 'repoComplete' || message.type === 'repoUnavailable') whole = message.cursor
       }
     }
   } catch (error) {
@@ -107,7 +114,7 @@ function* messagesIn(
     if (typeof $type !== 'string') throw invalid(request, 'has a line that is not what its lexicon says')
     const type = $type.startsWith(PREFIX) ? $type.slice(PREFIX.length) : ''
     // Of a kind that this version does not know.
-    if (!['repoComplete', 'repoRestarted', 'trailer'].includes(type)) continue
+    if (!TYPES.includes(type)) continue
     yield { type, ...fields } as ExportMessage
   }
   if (records.length > 0) yield { type: 'records', records }

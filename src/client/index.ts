@@ -72,6 +72,7 @@ export {
   JobNotFound,
   LevelNotOffered,
   LoginFailed,
+  ManifestNotReady,
   NotPermitted,
   QuotaExceeded,
   RateLimitExceeded,

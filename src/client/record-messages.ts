@@ -2,6 +2,7 @@ import type {
   Info,
   JobCompleted,
   Records,
+  RecordsDeleted,
   RepoComplete,
   RepoFailed,
   RepoUnavailable,
@@ -14,6 +15,7 @@ export type JobEnd = Named<'jobCompleted', JobCompleted>
 /** What `subscribeRecords` hands over. The `seq` of a message that closes a repo is what `cursor` takes. */
 export type RecordMessage =
   | Named<'records', Records>
+  | Named<'recordsDeleted', RecordsDeleted>
   | Named<'repoComplete', RepoComplete>
   | Named<'repoUnavailable', RepoUnavailable>
   | Named<'repoFailed', RepoFailed>

@@ -2,6 +2,7 @@ import type { HttpClient } from '../atproto/http.js'
 import type { Identities } from '../atproto/identity.js'
 import type { Config } from '../config.js'
 import type { Tell } from '../events.js'
+import type { Metrics } from '../metrics.js'
 import type { CollectionIds } from '../store/collections.js'
 import type { Db } from '../store/database.js'
 import type { JobNotices } from '../store/notices.js'
@@ -29,6 +30,7 @@ export interface EngineContext {
   readonly standstill: Standstill
   readonly collections: CollectionIds
   readonly tell: Tell
+  readonly metrics: Metrics
   /** The directory, as a host. */
   readonly directoryHost: number
   /** Sets the pace at the directory for everybody: the resolver, drivers that look for a repo, requests. */
@@ -41,6 +43,8 @@ export interface EngineContext {
   readonly random: () => number
   readonly sweepEveryMs: number
   readonly houseEveryMs: number
+  /** How long a host is parked for the first time. */
+  readonly parkMs: number
   readonly retry: { readonly repo: RetryPolicy; readonly listing: RetryPolicy }
   /** Looks up accounts, each request after `pace`: in its turn at the directory. */
   readonly identitiesPaced: (pace: () => Promise<void>) => Identities

@@ -94,6 +94,7 @@ class Driver {
       notBefore: ctx.clock.toLocal(claim.nextRequestAt),
       now: ctx.now,
       random: ctx.random,
+      parkMs: ctx.parkMs,
       save: (why) => this.#save(why),
     })
   }

@@ -3,6 +3,7 @@ import type { HttpClient } from '../atproto/http.js'
 import type { Identities } from '../atproto/identity.js'
 import type { Config } from '../config.js'
 import type { Tell } from '../events.js'
+import type { Metrics } from '../metrics.js'
 import type { ServiceKey } from '../service-key.js'
 import { CollectionIds } from '../store/collections.js'
 import type { Store } from '../store/database.js'
@@ -22,6 +23,7 @@ import { resolveRepos } from './resolve.js'
 import { LISTING_RETRY, REPO_RETRY, type RetryPolicy } from './retry.js'
 import { Settler, settleStopping } from './settle.js'
 import type { SharedGate } from './shared-gate.js'
+import { PARKED_MS } from './standing.js'
 import { Standstill } from './standstill.js'
 import { SWEEP_EVERY_MS, sweepUntil } from './sweep.js'
 import { JobWatch } from './watch.js'
@@ -36,11 +38,13 @@ export interface EngineOptions {
   readonly identities: (beforeRequest: () => Promise<void>) => Identities
   readonly directoryGate: SharedGate
   readonly notices: JobNotices
+  readonly metrics: Metrics
   readonly tell: Tell
   readonly now: () => number
   readonly random: () => number
   readonly sweepEveryMs?: number
   readonly houseEveryMs?: number
+  readonly parkMs?: number
   readonly retry?: { readonly repo?: RetryPolicy; readonly listing?: RetryPolicy }
 }
 
@@ -90,7 +94,7 @@ export class Engine implements AsyncDisposable {
 
   /** Starts working on every job that runs. The schema must be up to date. */
   static async start(options: EngineOptions): Promise<Engine> {
-    const { config, store, tell, now } = options
+    const { config, store, metrics, tell, now } = options
     const boss = new PgBoss({
       db: { executeSql: (text, values) => store.pool.query(text, values as unknown[]) },
       schedule: false,
@@ -119,10 +123,15 @@ export class Engine implements AsyncDisposable {
       dispatch,
       engagements,
       standstill,
-      writer: new Writer(store.pool, (steps) => {
-        settler.noticed(steps)
-        options.notices.tell(steps.map((step) => step.job))
-      }),
+      writer: new Writer(
+        store.pool,
+        (steps) => {
+          settler.noticed(steps)
+          metrics.stepped(steps)
+          options.notices.tell(steps.map((step) => step.job))
+        },
+        (seconds, written) => metrics.batched(seconds, written),
+      ),
       collections: new CollectionIds(store.db),
       directoryHost: options.directoryGate.host,
       clock,
@@ -136,6 +145,7 @@ export class Engine implements AsyncDisposable {
       }),
       sweepEveryMs: options.sweepEveryMs ?? SWEEP_EVERY_MS,
       houseEveryMs: options.houseEveryMs ?? HOUSE_EVERY_MS,
+      parkMs: options.parkMs ?? PARKED_MS,
       retry: { repo: options.retry?.repo ?? REPO_RETRY, listing: options.retry?.listing ?? LISTING_RETRY },
       identitiesPaced: options.identities,
     }
@@ -146,6 +156,11 @@ export class Engine implements AsyncDisposable {
   /** Why it stands still, for people; null while it does not. */
   get halted(): string | null {
     return this.#ctx.standstill.why
+  }
+
+  /** Hosts that this process is driving. */
+  get hostsDriven(): number {
+    return this.#ctx.dispatch.held().filter(({ kind }) => kind === 'drive').length
   }
 
   /** Whether it has got through a sweep, and so reached its database, within the last half minute. */

@@ -24,7 +24,10 @@ export async function giveUpHosts(ctx: EngineContext): Promise<void> {
   const now = ctx.clock.now()
   for (const host of await hostsToGiveUp(ctx.db, since, now)) {
     const given = await giveUpHost(ctx.db, host, { since, now, message: `the host has given ${why}` })
-    for (const { job, repos } of given) ctx.tell('host.given-up', { host, job, repos })
+    for (const { job, repos } of given) {
+      ctx.tell('host.given-up', { host, job, repos })
+      ctx.metrics.gaveUp(repos)
+    }
     ctx.notices.tell(given.map(({ job }) => job))
   }
 }

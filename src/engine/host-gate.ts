@@ -27,6 +27,8 @@ export interface HostGateOptions extends HostKnown {
   readonly notBefore: number
   readonly now: () => number
   readonly random: () => number
+  /** How long it is parked for the first time. */
+  readonly parkMs?: number
   /** Makes what is known durable: called when another driver must know it at once. */
   readonly save: (why: 'cooling' | 'parked' | 'answering') => Promise<void>
 }
@@ -111,7 +113,7 @@ export class HostGate implements Gate {
   }
 
   #passage(sent: Sent, isProbe: boolean): Passage {
-    const { now, random } = this.#options
+    const { now, random, parkMs } = this.#options
     const settle = () => {
       this.#tried = true
       this.#line.move()
@@ -143,7 +145,7 @@ export class HostGate implements Gate {
         const was = this.#standing
         this.#standing = isProbe ? withVainProbe(was) : withFailure(was)
         const parks = this.#standing.parkings > was.parkings
-        if (parks) this.#parkedUntil = now() + parkedMs(this.#standing.parkings, random())
+        if (parks) this.#parkedUntil = now() + parkedMs(this.#standing.parkings, random(), parkMs)
         settle()
         if (parks) await this.#save('parked')
         return this.parked ? new Date(this.#parkedUntil) : null

@@ -107,15 +107,18 @@ export class RepoReader {
     const obstacle = obstacleOf(error, this.#wish)
     if (obstacle === null) throw error
     const { claim } = this.#assignment
-    if (error instanceof MethodUnsupported) {
+    if (error instanceof MethodUnsupported && error.isStated) {
       this.#assignment.unsupported.add(error.method)
       const now = this.#ctx.clock.toDatabase(this.#ctx.now())
       await markUnsupported(this.#ctx.db, { host: claim.host, epoch: claim.epoch }, error.method, now)
     }
     const next = fallback(method, obstacle, this.#wish)
-    if (typeof next === 'object')
-      throw error instanceof Failure ? error : new Failure(next.failure, next.message)
-    // A method that the host does not offer is not begun again, but may be what the next one falls back to.
+    if (typeof next === 'object') {
+      if (error instanceof Failure) throw error
+      // What something in front of the host says, perhaps, is no verdict.
+      const isUnclear = error instanceof MethodUnsupported && !error.isStated
+      throw new Failure(isUnclear ? 'bad-response' : next.failure, next.message)
+    }
     this.#tried.add(method)
     const { job, repo } = this.#assignment
     this.#ctx.tell('repo.fallback', {

@@ -16,7 +16,8 @@ export const GOOD: Standing = { failures: 0, parked: false, parkings: 0, refusal
 /** Failures in a row, for whichever repos, after which a host is parked. */
 export const FAILURES_MAX = 5
 
-const PARKED_MS = 60_000
+/** For the first time. */
+export const PARKED_MS = 60_000
 const PARKED_MS_MAX = 3_600_000
 
 /** A request failed: no answer, or 5xx. */
@@ -56,7 +57,8 @@ export function isGood(standing: Standing): boolean {
  * How long it is left alone: doubling from a minute to an hour, with up to a tenth of chance.
  * @param parkings at least 1
  * @param random from 0 to 1
+ * @param firstMs for the first time
  */
-export function parkedMs(parkings: number, random: number): number {
-  return Math.min(PARKED_MS * 2 ** (parkings - 1), PARKED_MS_MAX) * (1 + random / 10)
+export function parkedMs(parkings: number, random: number, firstMs = PARKED_MS): number {
+  return Math.min(firstMs * 2 ** (parkings - 1), PARKED_MS_MAX) * (1 + random / 10)
 }

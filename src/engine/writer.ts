@@ -24,6 +24,7 @@ interface Waiting {
 export class Writer {
   readonly #pool: Pool
   readonly #onWritten: (steps: readonly RepoStep[]) => void
+  readonly #onBatch: (seconds: number, written: boolean) => void
   readonly #full: Waiting[] = []
   #filling: Waiting | null = null
   #timer: NodeJS.Timeout | null = null
@@ -32,10 +33,18 @@ export class Writer {
   #waitingBytes = 0
   readonly #roomMade = new Pulse()
 
-  /** @param onWritten told of the steps that took effect, once they are durable */
-  constructor(pool: Pool, onWritten: (steps: readonly RepoStep[]) => void) {
+  /**
+   * @param onWritten told of the steps that took effect, once they are durable
+   * @param onBatch told for how long each batch was under way, and whether it was written
+   */
+  constructor(
+    pool: Pool,
+    onWritten: (steps: readonly RepoStep[]) => void,
+    onBatch: (seconds: number, written: boolean) => void = () => {},
+  ) {
     this.#pool = pool
     this.#onWritten = onWritten
+    this.#onBatch = onBatch
   }
 
   /**
@@ -108,6 +117,8 @@ export class Writer {
   }
 
   async #send({ batch, settle }: Waiting): Promise<void> {
+    const began = performance.now()
+    const end = (written: boolean) => this.#onBatch((performance.now() - began) / 1_000, written)
     try {
       const client = await this.#pool.connect()
       let applied: boolean[]
@@ -116,8 +127,10 @@ export class Writer {
         client.release()
       } catch (error) {
         client.release(true)
+        end(false)
         throw error
       }
+      end(true)
       this.#onWritten(batch.steps.filter((_, index) => applied[index]))
       settle.forEach(({ resolve }, index) => {
         resolve(applied[index]!)

@@ -1,6 +1,6 @@
 import { RequestError } from '../errors.js'
 import { pause } from '../pause.js'
-import { type DeliveryPage, DeliveryReader, DetailsGone } from '../store/delivery.js'
+import { type DeliveryPage, type DeliveryQuery, DeliveryReader, DetailsGone } from '../store/delivery.js'
 import type { JobRow } from '../store/jobs.js'
 import { isDatabaseTrouble } from '../store/trouble.js'
 import type { Asker, JobsContext } from './context.js'
@@ -25,6 +25,8 @@ export interface DeliveryWish {
   readonly job: string
   readonly collection?: string | undefined
   readonly repo?: string | undefined
+  /** Only what has changed since the job that this one refreshes. */
+  readonly changes?: boolean | undefined
   /** The number of the last repo that is not wanted any more. */
   readonly cursor?: number | undefined
 }
@@ -33,13 +35,13 @@ export interface DeliveryWish {
 export class Delivery {
   readonly job: JobRow
   readonly #ctx: JobsContext
-  readonly #query: { readonly collection: string | null; readonly did: string | null }
+  readonly #query: Pick<DeliveryQuery, 'collection' | 'did' | 'changes'>
   readonly #cursor: number
 
   private constructor(ctx: JobsContext, job: JobRow, wish: DeliveryWish, did: string | null) {
     this.#ctx = ctx
     this.job = job
-    this.#query = { collection: wish.collection ?? null, did }
+    this.#query = { collection: wish.collection ?? null, did, changes: wish.changes ?? false }
     this.#cursor = wish.cursor ?? 0
   }
 
@@ -50,6 +52,12 @@ export class Delivery {
   static async open(ctx: JobsContext, asker: Asker, wish: DeliveryWish): Promise<Delivery> {
     const job = await getJob(ctx, asker, wish.job)
     assertHasDetails(job)
+    if (wish.changes && job.refreshes === null) {
+      throw new RequestError(
+        'InvalidRequest',
+        `changes: job ${job.id} refreshes no other one; it has everything`,
+      )
+    }
     if (wish.cursor !== undefined && wish.cursor > job.seq)
       throw new FeedError('FutureCursor', `The cursor is ${wish.cursor}, but the job is at ${job.seq}`)
     const did = wish.repo === undefined ? null : await didOf(ctx, wish.repo)

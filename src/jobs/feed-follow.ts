@@ -23,6 +23,11 @@ export class JobFeeds<M extends Message> {
     this.#options = options
   }
 
+  /** The most messages that wait for one subscriber. */
+  get mostWaiting(): number {
+    return Math.max(0, ...this.#followed.values().map(({ feed }) => feed.mostWaiting))
+  }
+
   /** How many jobs are followed. */
   get size(): number {
     return this.#followed.size

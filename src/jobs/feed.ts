@@ -73,6 +73,11 @@ export class JobFeed<M extends Message> {
     return this.#job?.key ?? null
   }
 
+  /** The most messages that wait for one subscriber. */
+  get mostWaiting(): number {
+    return Math.max(0, ...this.#queues.values().map(({ length }) => length))
+  }
+
   /** Something has changed, perhaps. */
   hint(): void {
     this.#loop.hint()

@@ -27,3 +27,32 @@ export const IS_OPEN = sql<SqlBool>`(
 
 /** Of `job_repo r` in `job`: whether that job needs what is stored of the repo. */
 export const IS_NEEDED = sql<SqlBool>`(job.details = 'kept' and r.status = 'completed' or ${IS_OPEN})`
+
+/** Tables for a `from`: `stored`, with a row for each collection of which something is stored of these repos. */
+export function storedIn(repos: readonly number[]) {
+  return sql`
+    unnest(${repos}::bigint[]) as mine (repo)
+    cross join lateral (
+      -- One look at the index for each collection.
+      with recursive seen as (
+        (select collection from record where repo = mine.repo order by collection limit 1)
+        union all
+        select (
+          select later.collection from record later
+          where later.repo = mine.repo and later.collection > seen.collection order by later.collection limit 1
+        )
+        from seen where seen.collection is not null
+      )
+      select mine.repo, seen.collection, collection.nsid
+      from seen join collection on collection.id = seen.collection
+    ) stored`
+}
+
+/** Of `stored.nsid`: whether a list of patterns, as a job has it, holds it. @param collections the list's column */
+export function wants(collections: string) {
+  const list = sql.ref(collections)
+  return sql<SqlBool>`(${list} is null or exists (
+    select from unnest(${list}) as pattern
+    where case when pattern like '%.*' then starts_with(stored.nsid, left(pattern, -1)) else stored.nsid = pattern end
+  ))`
+}

@@ -1,6 +1,8 @@
-import { type RawBuilder, sql } from 'kysely'
+import { sql } from 'kysely'
 import type { FailureClass, JobDetails, JobStatus, Level, Method, UnavailableReason } from '../verdict.js'
+import { storedIn, wants } from './coverage.js'
 import type { Db, Trx } from './database.js'
+import { BYTES_MAX, type Lines, type Range, readStretches, type Stretch } from './delivery-lines.js'
 
 /** Which records of a job are handed over. */
 export interface DeliveryQuery {
@@ -8,6 +10,8 @@ export interface DeliveryQuery {
   readonly scope: number
   readonly collection: string | null
   readonly did: string | null
+  /** Only what has changed since the job that this one refreshes, where that is known of a repo. */
+  readonly changes?: boolean
   /** Only what has a lower number, or this one; null for all there will be. */
   readonly through: number | null
   /** About how long a page may be. */
@@ -31,15 +35,14 @@ export interface DeliveredReceipt {
 
 /** What became of a repo. */
 export type Outcome =
-  | { readonly status: 'completed'; readonly receipt: DeliveredReceipt }
+  | {
+      readonly status: 'completed'
+      readonly receipt: DeliveredReceipt
+      /** Not all records, but what has changed since this rev; null for all there are. */
+      readonly since: string | null
+    }
   | { readonly status: 'unavailable'; readonly reason: UnavailableReason }
   | { readonly status: 'failed'; readonly failure: FailureClass; readonly message: string }
-
-/** Records as JSON lines, `{"uri":…,"cid":…,"value":…}`; the values as they were stored, byte for byte. */
-export interface Lines {
-  readonly records: number
-  readonly text: string
-}
 
 /** A repo, or a part of one. */
 export interface DeliveredRepo {
@@ -63,25 +66,6 @@ export interface DeliveryPage {
   readonly more: boolean
 }
 
-/** The records of one collection of one repo: one stretch of the key that records are stored under. */
-interface Range {
-  readonly head: string
-  readonly repo: number
-  readonly collection: string
-  readonly collectionId: number
-  /** The record key to go on after. */
-  readonly after: string
-  readonly limit: number
-}
-
-/** What of a range was read: nothing, where there was no room for it. */
-interface Stretch extends Lines {
-  readonly last: string
-  readonly ends: boolean
-  /** What comes next in it must be read in another way: it is large, or has line breaks. */
-  readonly isLarge: boolean
-}
-
 /** A repo that is read in several pages. */
 interface OpenRepo {
   readonly seq: number
@@ -90,22 +74,18 @@ interface OpenRepo {
   readonly rkey: string
 }
 
-/** What a page holds at most: rows, and about so many bytes unless others are asked for. */
+/** The most rows of a page. */
 const ROWS_MAX = 4_000
-const BYTES_MAX = 1024 * 1024
 
 /** Records read before anything is known of their size. */
 const ROWS_AT_FIRST = 100
 
-/**
- * Values up to this length are read together, whatever they add up to: that is bounded too, and to add up lengths
- * row by row costs as much as to read them. Larger ones are rare.
- */
-const LARGE_BYTES = 8 * 1024
-
 /** Repos looked up at once: few at first, and more as long as they hold little. */
 const REPOS_AT_FIRST = 20
 const REPOS_MAX = 1_000
+
+/** So many records of a collection are looked up first when only changes are wanted: nobody knows how many there are. */
+const CHANGES_AT_FIRST = 200
 
 /** A repo may have got a few records more than its receipt counts; if it is more than that, another page has them. */
 const UNCOUNTED = 20
@@ -171,7 +151,7 @@ export class DeliveryReader {
     const isLast = ended.length < this.#look
     const receipts = await receiptsOf(trx, this.#query.scope, ended)
     await this.#learnCollections(trx, receipts)
-    const plan = this.#plan(ended, receipts)
+    const plan = this.#plan(ended, receipts, await changedCollections(trx, this.#query, ended))
     const stretches = await readStretches(
       trx,
       plan.flatMap(({ ranges }) => ranges),
@@ -201,15 +181,18 @@ export class DeliveryReader {
   }
 
   /** The repos for one page, as far as receipts tell how many records they have. */
-  #plan(ended: readonly EndedRepo[], receipts: ReadonlyMap<number, RepoReceipts>): PlannedRepo[] {
+  #plan(
+    ended: readonly EndedRepo[],
+    receipts: ReadonlyMap<number, RepoReceipts>,
+    changed: ReadonlyMap<number, readonly Stored[]>,
+  ): PlannedRepo[] {
     const plan: PlannedRepo[] = []
     let rows = 0
     for (const repo of ended) {
-      const outcome = outcomeOf(repo, receipts.get(repo.repo))
+      const outcome = outcomeOf(repo, receipts.get(repo.repo), this.#query.changes ?? false)
       const version = receipts.get(repo.repo)?.version ?? ''
       const open = this.#open?.seq === repo.seq && this.#open.version === version ? this.#open : null
-      const counts = outcome.status === 'completed' ? outcome.receipt.counts : {}
-      const ranges = this.#rangesOf(repo, counts, open)
+      const ranges = this.#rangesOf(repo, outcome, open, changed.get(repo.repo) ?? [])
       plan.push({ repo, outcome, version, ranges, begins: open === null })
       rows += ranges.reduce((sum, { limit }) => sum + limit - UNCOUNTED, 0)
       if (rows >= this.#rows) break
@@ -217,21 +200,41 @@ export class DeliveryReader {
     return plan
   }
 
-  #rangesOf(repo: EndedRepo, counts: Record<string, number>, open: OpenRepo | null): Range[] {
+  #rangesOf(repo: EndedRepo, outcome: Outcome, open: OpenRepo | null, changed: readonly Stored[]): Range[] {
+    if (outcome.status !== 'completed') return []
+    const { receipt, since } = outcome
+    // At the same rev it is the same repo.
+    if (since !== null && receipt.rev === since) return []
     const wanted = this.#query.collection
-    return Object.entries(counts)
-      .filter(([nsid, counted]) => counted > 0 && (wanted === null || nsid === wanted))
-      .filter(([nsid]) => this.#collectionIds.has(nsid) && (open === null || nsid >= open.collection))
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([collection, counted]) => ({
-        head: JSON.stringify({ uri: `at://${repo.did}/${collection}/` }).slice(0, -2),
+    const stored = since === null ? this.#counted(receipt.counts) : changed
+    return stored
+      .filter(({ nsid }) => wanted === null || nsid === wanted)
+      .filter(({ nsid }) => open === null || nsid >= open.collection)
+      .sort((a, b) => (a.nsid < b.nsid ? -1 : 1))
+      .map(({ nsid, id, records }) => ({
+        head: JSON.stringify({ uri: `at://${repo.did}/${nsid}/` }).slice(0, -2),
         repo: repo.repo,
-        collection,
-        collectionId: this.#collectionIds.get(collection)!,
-        after: collection === open?.collection ? open.rkey : '',
-        limit: Math.min(counted, this.#rows) + UNCOUNTED,
+        collection: nsid,
+        collectionId: id,
+        after: nsid === open?.collection ? open.rkey : '',
+        limit: Math.min(records, this.#rows) + UNCOUNTED,
+        since,
       }))
   }
+
+  #counted(counts: Record<string, number>): Stored[] {
+    return Object.entries(counts).flatMap(([nsid, records]) => {
+      const id = this.#collectionIds.get(nsid)
+      return records > 0 && id !== undefined ? [{ nsid, id, records }] : []
+    })
+  }
+}
+
+/** A collection of which records are stored; about so many are to be read. */
+interface Stored {
+  readonly nsid: string
+  readonly id: number
+  readonly records: number
 }
 
 interface PlannedRepo {
@@ -255,7 +258,9 @@ function assemble(
     const delivered = { seq: repo.seq, did: repo.did, outcome, begins }
     const cut = own.findIndex(({ ends }) => !ends)
     // What was read behind a cut comes with another page.
-    const lines = own.filter(({ records }, index) => records > 0 && (cut < 0 || index <= cut))
+    const lines = own.filter(
+      ({ records, deleted = [] }, index) => records + deleted.length > 0 && (cut < 0 || index <= cut),
+    )
     if (cut < 0) {
       repos.push({ ...delivered, lines, ends: true })
       continue
@@ -287,6 +292,10 @@ interface EndedRepo {
   readonly failure: FailureClass | null
   readonly message: string | null
   readonly reason: UnavailableReason | null
+  /** The rev that it had in the job that this one refreshes, if that is known. */
+  readonly sinceRev: string | null
+  /** Why its account is unavailable by now; null if it is not. */
+  readonly account: UnavailableReason | null
 }
 
 interface Job {
@@ -311,7 +320,8 @@ async function readJob(
       }
   >`
     select job.status, job.details, job.error, p.seq,
-      r.seq as r, r.did, r.repo, r.status as outcome, r.failure, r.message, r.reason
+      r.seq as r, r.did, r.repo, r.status as outcome, r.failure, r.message, r.reason,
+      r.since_rev as "sinceRev", (select a.reason from account_state a where a.repo = r.repo) as account
     from job
     join job_progress p on p.job = job.key
     left join lateral (
@@ -327,8 +337,8 @@ async function readJob(
   const [first] = rows
   if (first === undefined) return null
   const { status, details, error, seq } = first
-  const ended = rows.flatMap(({ r, outcome, did, repo, failure, message, reason }) =>
-    r === null ? [] : [{ seq: r, did, repo, status: outcome, failure, message, reason }],
+  const ended = rows.flatMap(({ r, outcome, status: _, details: __, error: ___, seq: ____, ...repo }) =>
+    r === null ? [] : [{ seq: r, status: outcome, ...repo }],
   )
   return { status, details, error, seq, ended }
 }
@@ -369,83 +379,29 @@ async function receiptsOf(
   return found
 }
 
-function outcomeOf(repo: EndedRepo, receipts: RepoReceipts | undefined): Outcome {
+/** What became of a repo: of one that was completed, also what has become of its account since then. */
+function outcomeOf(repo: EndedRepo, receipts: RepoReceipts | undefined, changes: boolean): Outcome {
   const { status, did, failure, message, reason } = repo
   if (status === 'failed') return { status, failure: failure ?? 'bad-response', message: message ?? '' }
   if (status === 'unavailable') return { status, reason: reason ?? 'deactivated' }
+  if (repo.account) return { status: 'unavailable', reason: repo.account }
   // Its receipt goes with its records, and these only with the account.
   if (!receipts?.own) return { status: 'unavailable', reason: 'deleted' }
   const { repo: _, ...receipt } = receipts.own
-  return { status: 'completed', receipt: { ...receipt, did } }
+  return { status: 'completed', receipt: { ...receipt, did }, since: changes ? repo.sinceRev : null }
 }
 
-/** The line of a record, from the text of its value. */
-const lineOf = (value: RawBuilder<unknown>) => sql<string>`
-  range.head || rkey || '","cid":"' || cid || coalesce('","value":' || ${value} || E'}\n', E'"}\n')`
-
-/** The records of a range, as far as it is to be read. */
-const RECORDS = sql`
-  select rkey, cid, value from record
-  where record.repo = range.repo and record.collection = range.collection
-    and record.cid is not null and record.rkey > range.after
-  order by record.rkey
-  limit range.most`
-
-function rangeTable(ranges: readonly Range[]) {
-  const column = <Key extends keyof Range>(key: Key) => ranges.map((range) => range[key])
-  return sql`
-    unnest(
-      ${column('head')}::text[], ${column('repo')}::bigint[], ${column('collectionId')}::int[],
-      ${column('after')}::text[], ${column('limit')}::int[]
-    ) with ordinality as range (head, repo, collection, after, most, n)`
-}
-
-/**
- * Reads ranges in their order. Behind one that is not read to its end nothing counts.
- * @param isLarge whether the first one has large values
- */
-async function readStretches(trx: Trx, ranges: readonly Range[], isLarge: boolean): Promise<Stretch[]> {
-  if (ranges.length === 0) return []
-  const readFirst = async () => [await readLarge(trx, ranges[0]!), ...ranges.slice(1).map(() => UNREAD)]
-  if (isLarge) return readFirst()
-  const { rows } = await sql<{ found: number; last: string; largest: number; text: string }>`
-    select stretch.* from ${rangeTable(ranges)} cross join lateral (
-      select count(*)::int as found, coalesce(max(rkey), '') as last,
-        coalesce(max(octet_length(value::text)), 0) as largest,
-        coalesce(string_agg(case when octet_length(value::text) > ${LARGE_BYTES} then null else ${lineOf(sql`value::text`)} end, ''), '')
-          as text
-      from (${RECORDS}) record
-    ) stretch
-    order by n`.execute(trx)
-  const stretches = rows.map(({ found, last, largest, text }, index) => {
-    if (largest > LARGE_BYTES || breaksIn(text) !== found) return { ...UNREAD, isLarge: true }
-    return { records: found, text, last, ends: found < ranges[index]!.limit, isLarge: false }
-  })
-  return stretches[0]!.isLarge ? readFirst() : stretches
-}
-
-const UNREAD: Stretch = { records: 0, text: '', last: '', ends: false, isLarge: false }
-
-function breaksIn(text: string): number {
-  let breaks = 0
-  for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) breaks += 1
-  return breaks
-}
-
-/** Reads as much of a range as fits a page, which is one record at least, whatever is in it. */
-async function readLarge(trx: Trx, range: Range): Promise<Stretch> {
-  // In JSON line breaks mean nothing where they may stand.
-  const line = lineOf(sql`replace(value::text, E'\n', ' ')`)
-  const { rows } = await sql<{ found: number; records: number; last: string | null; text: string | null }>`
-    select count(*)::int as found, count(*) filter (where fits)::int as records,
-      max(rkey) filter (where fits) as last, string_agg(${line}, '' order by rkey) filter (where fits) as text
-    from ${rangeTable([range])} cross join lateral (
-      select record.*, sum(bytes) over (order by rkey rows unbounded preceding) - bytes < ${BYTES_MAX} as fits
-      from (
-        select record.*, coalesce(octet_length(value::text), 0) as bytes from (${RECORDS}) record
-      ) record
-    ) record`.execute(trx)
-  const { found, records, last, text } = rows[0]!
-  const ends = records === found && found < range.limit
-  return { records, text: text ?? '', last: last ?? '', ends, isLarge: !ends }
+/** The collections of repos in which something may have changed since a rev; what is gone has no receipt that counts it. */
+async function changedCollections(
+  trx: Trx,
+  { job, changes }: DeliveryQuery,
+  ended: readonly EndedRepo[],
+): Promise<Map<number, Stored[]>> {
+  const repos = ended.filter(({ status, sinceRev }) => status === 'completed' && sinceRev !== null)
+  if (!changes || repos.length === 0) return new Map()
+  const { rows } = await sql<Stored & { repo: number }>`
+    select stored.repo, stored.nsid, stored.collection as id, ${CHANGES_AT_FIRST}::int as records
+    from ${storedIn(repos.map(({ repo }) => repo))}
+    where exists (select from job where job.key = ${job} and ${wants('job.collections')})`.execute(trx)
+  return Map.groupBy(rows, ({ repo }) => repo)
 }

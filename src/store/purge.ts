@@ -1,6 +1,6 @@
 import { sql } from 'kysely'
 import type { JobStatus } from '../verdict.js'
-import { holdQueues, IS_NEEDED } from './coverage.js'
+import { holdQueues, IS_NEEDED, storedIn, wants } from './coverage.js'
 import type { Db, Trx } from './database.js'
 
 /**
@@ -138,34 +138,11 @@ async function weaken(trx: Trx, repos: readonly number[], limit: number): Promis
   return Number(numAffectedRows ?? 0n)
 }
 
-/** Of a list of patterns, as a job has it: whether it wants the collection `stored.nsid`. */
-const wants = (collections: string) => {
-  const list = sql.ref(collections)
-  return sql`(${list} is null or exists (
-    select from unnest(${list}) as pattern
-    where case when pattern like '%.*' then starts_with(stored.nsid, left(pattern, -1)) else stored.nsid = pattern end
-  ))`
-}
-
 /** What is stored of repos, collection by collection, that is the job's and that no other job needs. */
 function unneeded(job: number, repos: readonly number[]) {
   return sql`
     select stored.repo, stored.collection
-    from unnest(${repos}::bigint[]) as mine (repo)
-    cross join lateral (
-      -- One look at the index for each collection.
-      with recursive seen as (
-        (select collection from record where repo = mine.repo order by collection limit 1)
-        union all
-        select (
-          select later.collection from record later
-          where later.repo = mine.repo and later.collection > seen.collection order by later.collection limit 1
-        )
-        from seen where seen.collection is not null
-      )
-      select mine.repo, seen.collection, collection.nsid
-      from seen join collection on collection.id = seen.collection
-    ) stored
+    from ${storedIn(repos)}
     where exists (select from job purged where purged.key = ${job} and ${wants('purged.collections')})
       and not exists (
         select from job_repo r join job on job.key = r.job

@@ -256,6 +256,7 @@ export async function weakenRecords(db: Db, fence: Fence, repo: number): Promise
   await sql`
     update record set level = 'content'
     where repo = ${repo} and level = 'signed'
+      and not exists (select from receipt where receipt.repo = ${repo} and receipt.level = 'signed')
       and exists (select from host where id = ${fence.host} and epoch = ${fence.epoch} for share)`.execute(db)
 }
 

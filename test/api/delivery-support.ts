@@ -7,6 +7,11 @@ import type { TestService } from '../support/service.js'
 import { openStream, type Stream } from './subscribeJob-support.js'
 import { nsid } from './support.js'
 
+/** Forgets what was stored and asked for, so that the same accounts can be used again. */
+export async function forgetJobs(on: TestService): Promise<void> {
+  await on.service.store.pool.query('truncate record, receipt, job cascade')
+}
+
 /** A line of an export; a record, or something with a `$type`. */
 export interface Line {
   readonly $type?: string
@@ -40,7 +45,8 @@ export async function replaceRepo(
   const other = await addJob(on.service.store, { repos: [did], collections: [POST] })
   const rows = postsOf(other, count, { ...fields, version })
   const move: Partial<RepoStep> = { rev: revOf(version) }
-  await writeSteps(on.service.store, completion(other, did, host, rows, move))
+  const [isWritten] = await writeSteps(on.service.store, completion(other, did, host, rows, move))
+  if (!isWritten) throw new Error(`${did} was not replaced`)
 }
 
 export async function requestExport(

@@ -3,11 +3,11 @@ import { CID } from 'multiformats/cid'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { takenInTime } from '../../src/jobs/delivery.js'
 import { deleteDetails } from '../../src/store/details.js'
-import { completion, empty, POST, record, writeSteps } from '../support/fixtures.js'
+import { completion, POST, record, writeSteps } from '../support/fixtures.js'
 import { type Caller, createPlcCaller } from '../support/network/caller.js'
 import { startTestService, type TestService } from '../support/service.js'
 import { eventually } from '../support/wait.js'
-import { openRecords, postsOf, replaceRepo, valued } from './delivery-support.js'
+import { forgetJobs, openRecords, postsOf, replaceRepo, valued } from './delivery-support.js'
 import { endOf, openStream, type Stream, type StreamMessage, startJob } from './subscribeJob-support.js'
 import { type Directory, startDirectory } from './support.js'
 
@@ -34,7 +34,7 @@ afterAll(async () => {
   await network?.[Symbol.asyncDispose]()
 })
 
-beforeEach(() => empty(on.service.store))
+beforeEach(() => forgetJobs(on))
 
 type Job = Awaited<ReturnType<typeof startJob>>
 

@@ -91,24 +91,43 @@ test('a signed reading that does not get to its end removes nothing', async () =
 
 test('what a signed reading left that did not get to its end does not stand in the way of a listing', async () => {
   const pds = await world.pds()
-  // The second is listed by the same job, right after its whole repo has turned out not to be whole.
-  const [later, at] = (await world.populate(pds, posts(700), posts(700))) as [string, string]
-  pds.lost.add(pathOf(690))
-  const broken = await run({ repos: [later], method: 'get-repo' })
-  expect(await outcomes(bench.backfill, broken.id)).toEqual(new Map([[later, 'failed incomplete-car']]))
-  expect(await levelsOf(later)).toEqual(['signed'])
-  await pds.edit(later, change)
-  const job = await run({ repos: [later], method: 'list-records' })
-  expect(job).toMatchObject({ completedRepos: 1, totalRecords: 698 })
-  await expectRecords(bench, job.id, pds.recordsOf(later))
-  // It had not come to the other one.
-  expect(await goneOf(later)).toEqual([pathOf(3)])
+  const [did] = (await world.populate(pds, posts(1_200))) as [string]
+  pds.faults.plan(
+    { kind: 'answer', status: 502 },
+    ({ method }) => method === 'getBlocks' && pds.count('getBlocks', did) > 12,
+  )
+  const broken = await run({ repos: [did], method: 'sparse' })
+  expect(await outcomes(bench.backfill, broken.id)).toEqual(new Map([[did, 'failed host-error']]))
+  expect(await levelsOf(did)).toEqual(['signed'])
+  expect((await storedOf(bench.api, did)).has(pathOf(3))).toBe(true)
+  await pds.edit(did, change)
+  const job = await run({ repos: [did], method: 'list-records' })
+  expect(job).toMatchObject({ completedRepos: 1, totalRecords: 1_198 })
+  await expectRecords(bench, job.id, pds.recordsOf(did))
+  expect(await goneOf(did)).toContain(pathOf(3))
+  expect(await levelsOf(did)).toEqual(['content'])
+})
 
-  pds.lacks.add('getRecord').add('getBlocks')
-  const first = await run({ repos: [at], collections: ['network.example.*'] })
-  expect((await repoOf(bench.backfill, first.id, at)).receipt).toMatchObject({ method: 'list-records' })
-  await expectRecords(bench, first.id, pds.recordsOf(at))
-  expect(await levelsOf(at)).toEqual(['content'])
+test('what a signed reading has given out that is followed by a listing does not count', async () => {
+  const pds = await world.pds()
+  pds.lacks.add('getRepo')
+  const [did] = (await world.populate(pds, posts(1_200))) as [string]
+  let edits = 0
+  const what = () => {
+    edits += 1
+    const others = Object.keys(posts(1_200)).map((path) => [path, { $type: POST, path, edits }])
+    return pds.edit(did, { ...Object.fromEntries(others), [pathOf(edits)]: null })
+  }
+  // Not before a page is given out.
+  const isLate = ({ method }: { method: string }) =>
+    method === 'getBlocks' && pds.count('getBlocks', did) > 12
+  pds.faults.plan({ kind: 'after', what }, isLate)
+  const job = await run({ repos: [did] })
+  expect(job).toMatchObject({ completedRepos: 1, totalRecords: 1_199 })
+  expect(edits).toBe(4)
+  expect((await repoOf(bench.backfill, job.id, did)).receipt).toMatchObject({ method: 'list-records' })
+  await expectRecords(bench, job.id, pds.recordsOf(did))
+  expect(await levelsOf(did)).toEqual(['content'])
 })
 
 test('a signed repo is not rewritten by a listing', async () => {

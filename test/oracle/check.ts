@@ -1,10 +1,11 @@
-import { assertCountersEqualRows, storedRecords } from '../support/fixtures.js'
+import { assertCountersEqualRows } from '../support/fixtures.js'
 import { eventually } from '../support/wait.js'
 import { checkJob } from './check-job.js'
 import { checkNetwork } from './check-network.js'
 import { checkPicture } from './check-picture.js'
-import { differencesOf } from './compare.js'
+import { checkStored } from './check-stored.js'
 import type { Run } from './run.js'
+import { takePicture } from './stored.js'
 
 /** Tasks of a process that was killed count as under way for a while, ms. */
 const FORGOTTEN_MS = { engines: 6_000, processes: 40_000 }
@@ -13,48 +14,13 @@ const FORGOTTEN_MS = { engines: 6_000, processes: 40_000 }
 export async function check(run: Run): Promise<void> {
   const { differences, store } = run
   await checkLeftovers(run)
+  const stored = await takePicture(run)
   for (const job of run.jobs.values()) {
-    const { listed, found } = await checkJob(run, job)
+    const { listed, found } = await checkJob(run, job, stored)
     differences.push(...found, ...checkPicture(job, listed))
   }
-  differences.push(...checkNetwork(run), ...(await checkStored(run)))
+  differences.push(...checkNetwork(run), ...checkStored(run, stored))
   await assertCountersEqualRows(store).catch((error: unknown) => differences.push(`counters: ${error}`))
-}
-
-/** Rows of the store itself: the world's, and all of a repo that any job has completed. */
-async function checkStored({ store, simulation, jobs }: Pick<Run, 'store' | 'simulation' | 'jobs'>) {
-  const { world } = simulation
-  const rows = await storedRecords(store)
-  const stored = rows.map(({ uri, cid, value }) => ({ uri, cid, value: value && JSON.parse(value) }))
-  const known = new Map(
-    [...world.accounts()]
-      .flatMap((account) => simulation.records(account, world.collections))
-      .map((record) => [record.uri, record]),
-  )
-  const { rows: done } = await store.pool.query<{ id: string; did: string }>(
-    `select job.id, r.did from job_repo r join job on job.key = r.job where r.status = 'completed'`,
-  )
-  const completed = new Map(
-    [...jobs.values()].flatMap(({ id, scope }) =>
-      done
-        .filter((row) => row.id === id)
-        .flatMap(({ did }) => scope.records(scope.accounts.get(did)!).map((record) => [record.uri, record])),
-    ),
-  )
-  const beyond = stored.filter(({ uri }) => !completed.has(uri))
-  return [
-    ...differencesOf(
-      'stored',
-      stored.filter(({ uri }) => completed.has(uri)),
-      [...completed.values()],
-    ),
-    // Of repos that came to another end, what is stored of them is right all the same.
-    ...differencesOf(
-      'stored',
-      beyond,
-      beyond.flatMap(({ uri }) => known.get(uri) ?? []),
-    ),
-  ]
 }
 
 const TASKS = `select name, state, singleton_key from pgboss.job

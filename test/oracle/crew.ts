@@ -36,6 +36,9 @@ const QUICK = { attempts: 5, firstDelayMs: 20, maxDelayMs: 100 }
 
 const SWEEP_EVERY_MS = 200
 
+/** How long a host is left alone for the first time that it does not answer. */
+export const PARK_MS = 300
+
 export function startCrew(plan: Plan, simulation: Simulation, database: TestDatabase): Promise<CrewAtWork> {
   const { crew } = plan
   if (crew.kind === 'processes') return Processes.start(crew.workers, simulation, database)
@@ -67,6 +70,7 @@ class Engines implements CrewAtWork {
           retry: { repo: QUICK, listing: QUICK },
           sweepEveryMs: SWEEP_EVERY_MS,
           houseEveryMs: SWEEP_EVERY_MS,
+          parkMs: PARK_MS,
         },
       })
     const crew = new Engines(start, await start({ engine: false }))

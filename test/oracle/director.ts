@@ -70,6 +70,11 @@ export class Director {
             .cancelJob({ job: this.#job(deed.job).id }),
         )
         return
+      case 'change':
+        return this.#change(deed.number)
+      case 'outage':
+        this.#underWay.push(this.#noting(`outage of host ${deed.host}`, this.#outage(deed.host, deed.forMs)))
+        return
       case 'rival':
         this.#underWay.push(this.#noting('rival', challenge(this.#run, deed.host)))
         return
@@ -81,6 +86,8 @@ export class Director {
   async #create(planned: PlannedJob): Promise<void> {
     const run = this.#run
     const scope = run.scopes[planned.index]!
+    // Between the two something happens.
+    if (planned.repeats !== null) this.#change(10 + planned.index)
     const { world } = run.simulation
     const named = planned.accounts?.map((index) => {
       const { did, handle } = world.accountAt(index)
@@ -94,7 +101,8 @@ export class Director {
       ...(planned.collections && { collections: [...planned.collections] }),
       ...(named && { repos: [...named, ...planned.strays] }),
       ...(hostnames && { hosts: hostnames }),
-      method: 'list-records' as const,
+      method: planned.method,
+      level: planned.level,
       clientToken: `job ${planned.index}`,
     }
     const { data } = await patiently(() => run.client(planned).createJob(input))
@@ -102,8 +110,24 @@ export class Director {
     if (again.data.id !== data.id)
       run.differences.push(`job ${planned.index}: its client token gave another job`)
     const consumer = run.consumer(planned, data.id)
-    run.jobs.set(planned.index, { id: data.id, scope, consumer, backfill: () => run.client(planned) })
+    run.jobs.set(planned.index, { id: data.id, createdAt: Date.parse(data.createdAt), scope, consumer, backfill: () => run.client(planned) })
     this.#follows.push(consumer.follow(this.#following.signal))
+  }
+
+  /** Has some of those repos change that may. */
+  #change(number: number): void {
+    const { plan, changeable, simulation } = this.#run
+    const random = new Random(plan.seed, 7, number)
+    for (const account of changeable) if (random.chance(0.5)) simulation.census.edit(account)
+  }
+
+  async #outage(host: number, forMs: number): Promise<void> {
+    const { census } = this.#run.simulation
+    const beganAt = Date.now()
+    census.setDown(host, true)
+    await sleep(forMs)
+    census.setDown(host, false)
+    this.#run.outages.push({ host, lastedMs: Date.now() - beganAt })
   }
 
   /** A paused job must not move, nor lose what it has. */

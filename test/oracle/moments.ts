@@ -24,9 +24,15 @@ export class Moments {
   readonly #simulation: Simulation
   readonly #spans = new Map<number, Span>()
 
-  /** Watches the faults that are planned by now. */
-  constructor(simulation: Simulation) {
+  readonly #mustShow: (account: Account, fault: PlannedFault) => boolean
+
+  /**
+   * Watches the faults that are planned by now.
+   * @param mustShow whether a fault has to show
+   */
+  constructor(simulation: Simulation, mustShow: (account: Account, fault: PlannedFault) => boolean) {
     this.#simulation = simulation
+    this.#mustShow = mustShow
     const { faults } = simulation
     for (const [index, fault] of faults.accounts) {
       // What spoils every answer and every document has always been there.
@@ -54,11 +60,18 @@ export class Moments {
     }
   }
 
-  /** Accounts whose faults have never shown. */
+  /** Accounts whose faults have never shown, though they had to. */
   silent(): [Account, PlannedFault][] {
     return [...this.#spans]
       .filter(([, { fault }]) => fault.fired === 0)
-      .map(([index, { fault }]) => [this.#simulation.world.accountAt(index), fault])
+      .map(([index, { fault }]): [Account, PlannedFault] => [this.#simulation.world.accountAt(index), fault])
+      .filter(([account, fault]) => this.#mustShow(account, fault))
+  }
+
+  /** When something happened to an account, ms since epoch; null: nothing has. */
+  happenedAt({ index }: Account): number | null {
+    const { from, fault } = this.#spans.get(index) ?? {}
+    return fault === undefined || fault.fired === 0 ? null : from!
   }
 
   /** What may have become of an account's repo in a job that told it at a moment: one of these. */

@@ -10,6 +10,10 @@ export type Deed =
   | { readonly kind: 'cancel'; readonly job: number }
   /** Takes a host over, as a driver does that takes the present one for dead. */
   | { readonly kind: 'rival'; readonly host: number }
+  /** A good part of the repos that may change do; which ones, the number decides. */
+  | { readonly kind: 'change'; readonly number: number }
+  /** A host answers nobody for so long. */
+  | { readonly kind: 'outage'; readonly host: number; readonly forMs: number }
   /** Stops an engine and starts another one in its place. */
   | { readonly kind: 'restart'; readonly engine: number }
   /** Cuts all of an engine's database connections. */
@@ -29,8 +33,9 @@ export function planActions(
   crew: Crew,
   hosts: number,
 ): Action[] {
-  const deeds: Action[] = jobs.map(({ index }) => ({
+  const deeds: Action[] = jobs.map(({ index, repeats }) => ({
     at: index === 0 || random.chance(0.5) ? 0 : random.next() * 0.6,
+    ...(repeats !== null && { at: 1 }),
     deed: { kind: 'create', job: index },
   }))
   const during = (job: number) => {
@@ -45,11 +50,23 @@ export function planActions(
   for (let count = 0; count < disturbances; count++) {
     deeds.push({ at: random.next() * 0.9, deed: disturbance(random, crew) })
   }
-  for (let count = 0; count < 2; count++) {
+  for (let count = random.below(4); count > 0; count--) {
     deeds.push({ at: random.next() * 0.9, deed: { kind: 'rival', host: random.below(hosts) } })
+  }
+  for (let number = 0; number < 3; number++) {
+    if (random.chance(0.6)) deeds.push({ at: random.next(), deed: { kind: 'change', number } })
+  }
+  // A host that comes back while its driver has lost count is asked more often than its repos are tried.
+  const losesCount = deeds.some(({ deed }) => deed.kind === 'cut' || deed.kind === 'rival')
+  if (crew.kind === 'engines' && !losesCount) {
+    deeds.push({ at: random.next() * 0.5, deed: outage(random, hosts) })
   }
   // A stable sort: a job is created before anything else is done to it.
   return deeds.sort((one, other) => one.at - other.at)
+}
+
+function outage(random: Random, hosts: number): Deed {
+  return { kind: 'outage', host: random.below(hosts), forMs: 500 + random.below(1_500) }
 }
 
 function pause(random: Random, job: number): Deed {

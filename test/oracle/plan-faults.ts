@@ -4,6 +4,7 @@ import { Random } from '../support/simulation/random.js'
 import type { Simulation } from '../support/simulation/simulation.js'
 import type { Account } from '../support/simulation/world.js'
 import type { Plan } from './plan.js'
+import type { PlannedJob } from './plan-jobs.js'
 import type { Scope } from './scope.js'
 
 /** Records of a collection that no listing gives in one page. */
@@ -15,8 +16,21 @@ const TRIES = 200
 /** A host that fails so again and again is left alone for a minute: each of these is met once. */
 const TROUBLE = new Set<FaultKind>(['reset', 'truncated', 'server-error', 'silence', 'slow-body'])
 
-/** These cannot be met once only. */
-const PARKS = new Set<FaultKind>(['server-burst', 'unknown-host'])
+/** A host that is not there is parked for good. */
+const PARKS = new Set<FaultKind>(['unknown-host'])
+
+/** These park a host for as long as it takes. */
+const BURSTS = new Set<FaultKind>(['server-burst'])
+
+/** Of those that not every job meets, the ones that some do. */
+const SIGNED = new Set<FaultKind>([
+  'short-car',
+  'flipped-car',
+  'missing-block',
+  'bad-signature',
+  'foreign-repo',
+  'edited',
+])
 
 /** Nobody can shorten the patience of a process. */
 const SLOW = new Set<FaultKind>(['silence', 'slow-body', 'oversized'])
@@ -31,7 +45,7 @@ export function planFaults(plan: Plan, simulation: Simulation, scopes: readonly 
   const kinds = ALL_KINDS.filter((kind) => suitsPlan(kind, plan))
   for (let planned = 0; planned < plan.faults.accounts; planned++) {
     const kind = random.pick(kinds)
-    const account = pick(kind, simulation, lasting, random)
+    const account = pick(kind, { plan, simulation, scopes, lasting, random })
     if (account) planOne(kind, account, { simulation, lasting, random })
   }
   planPages(plan, simulation, lasting, random)
@@ -40,12 +54,43 @@ export function planFaults(plan: Plan, simulation: Simulation, scopes: readonly 
 /** What a host lists depends then on when it is asked. */
 const MOVES = new Set<FaultKind>(['migrated', 'host-moved'])
 
-function suitsPlan(kind: FaultKind, { crew, world, jobs }: Plan): boolean {
+function suitsPlan(kind: FaultKind, plan: Plan): boolean {
+  const { crew, world, jobs } = plan
   const { onDemand, guarded, where } = FAULT_KINDS[kind]
-  if (MOVES.has(kind) && jobs.some(({ hosts }) => hosts !== null)) return false
-  if (onDemand || where === 'relay' || PARKS.has(kind)) return false
+  const isPlain = Array.from({ length: world.hosts }, (_, host) => host).every((host) => isPlainHost(host, plan))
+  if (MOVES.has(kind) && (jobs.some(({ hosts }) => hosts !== null) || !isPlain)) return false
+  if (BURSTS.has(kind) && crew.kind === 'processes') return false
+  if ((onDemand && !SIGNED.has(kind)) || where === 'relay' || PARKS.has(kind)) return false
   if (guarded && world.addressing !== 'guarded') return false
   return crew.kind === 'engines' || !SLOW.has(kind)
+}
+
+/** Whether a host offers everything, and is always there. */
+function isPlainHost(host: number, { world, actions }: Plan): boolean {
+  const isDown = actions.some(({ deed }) => deed.kind === 'outage' && deed.host === host)
+  return !isDown && (world.lacks?.(host) ?? []).length === 0
+}
+
+/** What all jobs want of an account. */
+export function wishesFor(account: Account, scopes: readonly Scope[]): PlannedJob[] {
+  return scopes.filter(({ accounts }) => accounts.has(account.did)).map(({ job }) => job)
+}
+
+/** What half a reading leaves of a repo that goes on changing is nobody's picture of it. */
+function isReadToTheEnd(account: Account, scopes: readonly Scope[]): boolean {
+  return wishesFor(account, scopes).every(({ cancelled }) => !cancelled)
+}
+
+/** Accounts whose repos may change. */
+export function changeableAccounts(
+  plan: Plan,
+  { world, faults }: Simulation,
+  scopes: readonly Scope[],
+): Account[] {
+  return [...world.accounts()].filter(
+    (account) =>
+      faults.of(account) === null && isPlainHost(account.host, plan) && isReadToTheEnd(account, scopes),
+  )
 }
 
 interface Context {
@@ -67,14 +112,15 @@ function planOne(kind: FaultKind, account: Account, { simulation, lasting, rando
 
 function pick(
   kind: FaultKind,
-  simulation: Simulation,
-  lasting: readonly Scope[],
-  random: Random,
+  { plan, simulation, scopes, lasting, random }: Context & { plan: Plan; scopes: readonly Scope[] },
 ): Account | null {
+  const { where } = FAULT_KINDS[kind]
   const { only, records = 0 } = FAULT_KINDS[kind]
   for (let tries = 0; tries < TRIES; tries++) {
     const account = simulation.world.accountAt(random.below(simulation.world.repos))
     if (simulation.faults.of(account) !== null) continue
+    if (where !== 'document' && !isPlainHost(account.host, plan)) continue
+    if (kind === 'edited' && !isReadToTheEnd(account, scopes)) continue
     if (only && only !== (account.web === null ? 'plc' : 'web')) continue
     const wanted = lasting.filter((scope) => scope.accounts.has(account.did))
     // Naming an account by its handle looks at its document before there is a job.

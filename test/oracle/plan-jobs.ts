@@ -1,3 +1,4 @@
+import type { Level, RequestedMethod } from '../../src/verdict.js'
 import type { Random } from '../support/simulation/random.js'
 
 /** What a job asks for. Accounts are numbers in the world. */
@@ -17,14 +18,56 @@ export interface PlannedJob {
   readonly strays: readonly string[]
   /** Somebody cancels it. */
   readonly cancelled: boolean
+  readonly method: RequestedMethod
+  /** The least that its records must be proven. */
+  readonly level: Level
+  /** An earlier job that asked for the same; this one comes when that is over, as far as anybody can tell. */
+  readonly repeats: number | null
 }
+
+/** How records are asked for, and how likely. */
+const WISHES: readonly (readonly [number, RequestedMethod, Level])[] = [
+  [0.3, 'auto', 'content'],
+  [0.15, 'auto', 'signed'],
+  [0.05, 'auto', 'none'],
+  [0.15, 'list-records', 'content'],
+  [0.05, 'list-records', 'none'],
+  [0.1, 'get-repo', 'signed'],
+  [0.05, 'get-repo', 'content'],
+  [0.1, 'sparse', 'signed'],
+  [0.05, 'sparse', 'none'],
+]
+
+export function planWish(random: Random): Pick<PlannedJob, 'method' | 'level'> {
+  let left = random.next()
+  const found = WISHES.find(([share]) => {
+    left -= share
+    return left < 0
+  })
+  const [, method, level] = found ?? WISHES[0]!
+  return { method, level }
+}
+
+/** Jobs that ask again for what earlier ones have asked for, by whichever method. */
+export function planRepeats(random: Random, jobs: readonly PlannedJob[]): PlannedJob[] {
+  const lasting = jobs.filter(({ cancelled }) => !cancelled)
+  const count = random.below(3)
+  return Array.from({ length: count }, (_, at) => {
+    const first = random.pick(lasting)
+    const wish = random.chance(0.5) ? {} : planWish(random)
+    return { ...first, ...wish, index: jobs.length + at, repeats: first.index }
+  })
+}
+
+/** What is asked for, whichever way. */
+type Asked = Omit<PlannedJob, 'index' | 'method' | 'level' | 'repeats'>
 
 /** The first job is never cancelled, so that there is something to compare in every run. */
 export function planJobs(
   random: Random,
   repos: number,
   collections: readonly string[],
-): Omit<PlannedJob, 'index'>[] {
+): Asked[] {
   const count = 2 + random.below(3)
   return Array.from({ length: count }, (_, index) => {
     const named = random.chance(0.4)
@@ -46,7 +89,7 @@ export function planHostJob(
   random: Random,
   hosts: number,
   collections: readonly string[],
-): Omit<PlannedJob, 'index'> {
+): Asked {
   const some = Array.from({ length: hosts }, (_, host) => host).filter(() => random.chance(0.5))
   const isWhole = random.chance(0.4)
   return {

@@ -2,7 +2,7 @@ import { Random } from '../support/simulation/random.js'
 import type { Announcement, RateLimit, Refusal } from '../support/simulation/rate-limit.js'
 import type { SimulationOptions } from '../support/simulation/simulation.js'
 import { type Action, planActions } from './plan-actions.js'
-import { type PlannedJob, planHostJob, planJobs } from './plan-jobs.js'
+import { type PlannedJob, planHostJob, planJobs, planRepeats, planWish } from './plan-jobs.js'
 
 /** What does the work of a run. */
 export type Crew =
@@ -27,6 +27,13 @@ export interface Plan {
 /** Of so many seeds, one is run by processes. */
 const PROCESSES_EVERY = 10
 
+const GET_REPO = 'com.atproto.sync.getRepo'
+const GET_RECORD = 'com.atproto.sync.getRecord'
+const GET_BLOCKS = 'com.atproto.sync.getBlocks'
+
+/** What a host may not offer: whole repos, parts of them, or both. */
+const LACKING = [[GET_REPO], [GET_RECORD, GET_BLOCKS], [GET_RECORD], [GET_REPO, GET_RECORD, GET_BLOCKS]]
+
 const COLLECTIONS = ['network.example.post', 'network.example.graph.follow', 'network.example.graph.block']
 
 /** @returns the plan of a seed: the same for the same seed */
@@ -37,9 +44,11 @@ export function planOf(seed: number): Plan {
     ? { kind: 'processes', workers: random.below(3) }
     : { kind: 'engines', count: 1 + random.below(2) }
   const world = planWorld(seed, processes, random)
-  const jobs = [...planJobs(random, world.repos, COLLECTIONS), ...hostJobs(seed, world)].map(
-    (job, index) => ({ ...job, index }),
+  const wishes = new Random(seed, 8)
+  const first = [...planJobs(random, world.repos, COLLECTIONS), ...hostJobs(seed, world)].map(
+    (job, index) => ({ ...job, ...planWish(wishes), index, repeats: null }),
   )
+  const jobs = [...first, ...planRepeats(wishes, first)]
   return {
     seed,
     crew,
@@ -63,6 +72,8 @@ function planWorld(seed: number, processes: boolean, random: Random) {
   const repos = 12 + random.below(24)
   const guarded = !processes && random.chance(0.4)
   const limits = Array.from({ length: hosts }, () => (random.chance(0.2) ? limitOf(random) : null))
+  const offers = new Random(seed, 9)
+  const lacks = Array.from({ length: hosts }, () => (offers.chance(0.12) ? offers.pick(LACKING) : []))
   const latencyMs = 2 + random.below(10)
   return {
     seed,
@@ -75,6 +86,7 @@ function planWorld(seed: number, processes: boolean, random: Random) {
     addressing: processes ? 'addresses' : guarded ? 'guarded' : 'names',
     latencyMs: (host: Random) => 1 + host.below(latencyMs),
     limit: (index: number) => limits[index] ?? null,
+    lacks: (index: number) => lacks[index] ?? [],
     size: sizeOf,
   } as const satisfies SimulationOptions
 }
@@ -92,6 +104,7 @@ function limitOf(random: Random): RateLimit {
   return {
     points: 30 + random.below(40),
     windowMs: 1_000,
+    ...(random.chance(0.5) && { repoPoints: 15 + random.below(15) }),
     announces: random.pick<Announcement>(['honest', 'early', 'none', 'lying']),
     refuses: random.pick<Refusal>(['seconds', 'date', 'reset', 'html']),
   }
@@ -100,9 +113,11 @@ function limitOf(random: Random): RateLimit {
 /** A plan in one line. */
 export function describePlan({ seed, crew, world, jobs, actions }: Plan): string {
   const workers = crew.kind === 'engines' ? `${crew.count} engines` : `${1 + crew.workers} processes`
-  const wishes = jobs.map(({ collections, accounts, hosts, cancelled }) => {
+  const wishes = jobs.map(({ collections, accounts, hosts, method, level, repeats, cancelled }) => {
     const from = accounts ? `${accounts.length} named` : hosts ? `hosts ${hosts}` : 'discovered'
-    return [from, collections?.length ?? 'all', cancelled && 'cancelled'].filter(Boolean).join('/')
+    const again = repeats === null ? null : `as ${repeats}`
+    const words = [again ?? from, collections?.length ?? 'all', method, level, cancelled && 'cancelled']
+    return words.filter(Boolean).join('/')
   })
   const deeds = actions.map(({ deed }) => deed.kind).filter((kind) => kind !== 'create')
   const { hosts, repos, addressing } = world

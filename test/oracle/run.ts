@@ -1,4 +1,3 @@
-import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks'
 import { Closers } from '../../src/closers.js'
 import { openStore, type Store } from '../../src/store/database.js'
 import type { TestDatabase } from '../support/database.js'
@@ -6,6 +5,8 @@ import type { Caller } from '../support/network/caller.js'
 import { type Backfill, clientOf } from '../support/service.js'
 import { Random } from '../support/simulation/random.js'
 import { type Simulation, startSimulation } from '../support/simulation/simulation.js'
+import type { Account } from '../support/simulation/world.js'
+import { AwakeClock } from './awake-clock.js'
 import { knownCaller } from './callers.js'
 import { check, checkStopped } from './check.js'
 import { checkDeletion } from './check-deletion.js'
@@ -14,17 +15,25 @@ import { type CrewAtWork, startCrew } from './crew.js'
 import { Director } from './director.js'
 import { Moments } from './moments.js'
 import { describePlan, type Plan, planOf } from './plan.js'
-import { planFaults } from './plan-faults.js'
+import { changeableAccounts, planFaults, wishesFor } from './plan-faults.js'
 import type { PlannedJob } from './plan-jobs.js'
 import { type Scope, scopeOf } from './scope.js'
+import { mustShow } from './ways.js'
 
 /** A job of a run, once it has been created. */
 export interface RunJob {
   readonly id: string
+  /** By the service, ms since epoch. */
+  readonly createdAt: number
   readonly scope: Scope
   readonly consumer: Consumer
   /** As its owner, wherever the service answers by now. */
   backfill(): Backfill
+}
+
+export interface Outage {
+  readonly host: number
+  readonly lastedMs: number
 }
 
 /** All that a run consists of. */
@@ -32,8 +41,10 @@ export interface Run {
   readonly plan: Plan
   readonly simulation: Simulation
   readonly moments: Moments
-  /** How late this process is with what it has to do, ns. */
-  readonly lateness: IntervalHistogram
+  /** Accounts whose repos may change at any time: nothing else happens to them, and every job reads them. */
+  readonly changeable: readonly Account[]
+  /** Times in which a host has answered nobody. */
+  readonly outages: Outage[]
   /** The oracle's own look at the database. */
   readonly store: Store
   readonly crew: CrewAtWork
@@ -99,19 +110,22 @@ export async function runSeed(seed: number, options: RunOptions): Promise<Verdic
 
 async function prepare(plan: Plan, options: RunOptions, closers: Closers): Promise<Run> {
   const database = closers.use(await options.create())
-  const simulation = closers.use(await startSimulation(plan.world))
+  const clock = new AwakeClock()
+  closers.add(() => clock.stop())
+  // Of processes nobody knows when they are late.
+  const awake = plan.crew.kind === 'engines' ? { awake: clock.now } : {}
+  const simulation = closers.use(await startSimulation({ ...plan.world, ...awake }))
   const store = closers.use(
     openStore({ url: database.url, connections: 3, applicationName: 'aquifer-oracle', onError: () => {} }),
   )
   const scopes = plan.jobs.map((job) => scopeOf(job, simulation))
   planFaults(plan, simulation, scopes)
-  const moments = new Moments(simulation)
+  const moments = new Moments(simulation, (account, { kind, after }) =>
+    mustShow(kind, wishesFor(account, scopes), after),
+  )
   const crew = await startCrew(plan, simulation, database)
   closers.add(() => crew.stop())
   await options.prepare?.(store)
-  const lateness = monitorEventLoopDelay()
-  lateness.enable()
-  closers.add(() => void lateness.disable())
   const callers = [simulation.caller, await knownCaller(store)] as const
   const clientOfCaller = (caller: Pick<Caller, 'did' | 'serviceJwt'>) => {
     const { url, did } = crew.door
@@ -121,7 +135,8 @@ async function prepare(plan: Plan, options: RunOptions, closers: Closers): Promi
     plan,
     simulation,
     moments,
-    lateness,
+    changeable: changeableAccounts(plan, simulation, scopes),
+    outages: [],
     store,
     crew,
     scopes,

@@ -17,6 +17,7 @@ beforeEach(async () => {
   root = await mkdtemp(join(tmpdir(), 'aquifer-codegen-test-'))
   for (const folder of ['lexicons', 'codegen'])
     await cp(join(PROJECT, folder), join(root, folder), { recursive: true })
+  await cp(join(PROJECT, 'docs/lexicons.md'), join(root, 'docs/lexicons.md'))
 })
 
 afterEach(() => rm(root, { recursive: true, force: true }))
@@ -78,6 +79,7 @@ describe('codegen', { timeout: SLOW_MS }, () => {
     expect(stale.code).toBe(1)
     expect(stale.output).toMatch(/server\/types\/.*\/getJobStatus\.ts\n {2}\[stale\]/)
     expect(stale.output).toMatch(/client\/types\/.*\/getJobStatus\.ts\n {2}\[stale\]/)
+    expect(stale.output).toMatch(/docs\/lexicons\.md\n {2}\[stale\]/)
 
     const written = await codegen()
     expect(written).toMatchObject({ code: 0, output: expect.stringContaining('generated files: written') })
@@ -86,6 +88,7 @@ describe('codegen', { timeout: SLOW_MS }, () => {
       'client/types/'.concat(document.slice('lexicons/'.length, -'json'.length), 'ts'),
     )
     expect(await readFile(join(root, client), 'utf8')).toContain('class NoSuchJobError')
+    expect(await readFile(join(root, 'docs/lexicons.md'), 'utf8')).toContain('| `NoSuchJob` |')
     expect((await codegen('--check')).code).toBe(0)
   })
 

@@ -27,6 +27,7 @@ const WEB = 'did:web:appview.example'
 const ALL_SET = {
   HOST: '0.0.0.0',
   PORT: '8080',
+  METRICS_PORT: '9464',
   PUBLIC_URL: 'https://backfill.example',
   TRUST_PROXY: '1',
   SERVICE_DID: 'did:plc:bbbbbbbbbbbbbbbbbbbbbbbb',
@@ -61,7 +62,13 @@ const ALL_SET = {
 describe('the configuration', () => {
   it('has a default for everything, which reaches nobody but the public network', () => {
     expect(readConfig({})).toEqual({
-      server: { host: '127.0.0.1', port: 3000, publicUrl: 'http://localhost:3000', trustedProxies: 0 },
+      server: {
+        host: '127.0.0.1',
+        port: 3000,
+        metricsPort: null,
+        publicUrl: 'http://localhost:3000',
+        trustedProxies: 0,
+      },
       identity: { did: 'did:web:localhost%3A3000', contact: null, key: null },
       database: { url: null, dataDirectory: '.aquifer', connections: 10 },
       network: {
@@ -163,6 +170,7 @@ describe('what is wrong with it', () => {
     ['PORT', '0x50'],
     ['PORT', '-1'],
     ['PORT', '1e3'],
+    ['METRICS_PORT', '65536'],
     ['TRUST_PROXY', '11'],
     ['TRUST_PROXY', 'true'],
     ['DATABASE_CONNECTIONS', '3'],

@@ -24,7 +24,7 @@ const methods = new Map(
 )
 
 /** What each method can say beside `InvalidRequest`, which every XRPC method may. */
-const THROWN: Record<string, ErrorCode[]> = {
+const THROWN: Record<string, (ErrorCode | 'FutureCursor')[]> = {
   createJob: [
     'InvalidCollection',
     'InvalidRepo',
@@ -58,6 +58,13 @@ const THROWN: Record<string, ErrorCode[]> = {
   getJobStatus: ['JobNotFound'],
   listJobs: [],
   listJobRepos: ['JobNotFound', 'DetailsDeleted'],
+  exportRecords: [
+    'JobNotFound',
+    'DetailsDeleted',
+    'ManifestNotReady',
+    'FutureCursor',
+    'DirectoryUnavailable',
+  ],
   listRecords: ['JobNotFound', 'DetailsDeleted', 'DirectoryUnavailable'],
   describeService: [],
 }
@@ -111,10 +118,10 @@ describe('the errors of a method', () => {
     { repos: ['?'] },
     { hosts: ['?'] },
     { repos: [] },
-    { repos: ['alice.example.com'], method: 'sparse' },
-    { repos: ['alice.example.com'], level: 'signed' },
+    { repos: ['alice.example.com'], method: 'quick' },
+    { repos: ['alice.example.com'], method: 'list-records', level: 'signed' },
   ])('of createJob are these, for bad input: %o', (input) => {
-    const codes: ErrorCode[] = ['InvalidRequest', ...THROWN.createJob!]
+    const codes: string[] = ['InvalidRequest', ...THROWN.createJob!]
     try {
       checkInput(input)
       expect.unreachable()

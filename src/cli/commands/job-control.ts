@@ -12,8 +12,10 @@ export function addJobControl(jobs: Command, exit: SetExit): void {
   addResume(jobs, exit)
   addCancel(jobs, exit)
   addRetry(jobs, exit)
+  addRefresh(jobs, exit)
   addPds(jobs, exit)
   addDeleteDetails(jobs, exit)
+  addPurge(jobs, exit)
 }
 
 function addPause(jobs: Command, exit: SetExit): void {
@@ -69,6 +71,20 @@ function addRetry(jobs: Command, exit: SetExit): void {
     .action(async (job: string, options) => exit(await (await actions()).retryJob(job, options)))
 }
 
+function addRefresh(jobs: Command, exit: SetExit): void {
+  const command = jobs
+    .command('refresh')
+    .description('Repeat a job that has ended, and print the id of the new one; what has not changed stays')
+    .argument('<job>', 'its id', readJobId)
+    .option('--name <name>', 'a name of your own for the new job (default: that of the old one)')
+    .option('--client-token <token>', 'the same token gives the same job: for scripts that may run twice')
+    .option('-w, --watch', 'wait for the end of the job, and show how it gets on')
+    .option('--json', 'print the job as JSON')
+  withConnection(command)
+    .addHelpText('after', REFRESH_HELP)
+    .action(async (job: string, options) => exit(await (await actions()).refreshJob(job, options)))
+}
+
 function addPds(jobs: Command, exit: SetExit): void {
   const command = jobs
     .command('pds')
@@ -95,6 +111,21 @@ function addDeleteDetails(jobs: Command, exit: SetExit): void {
     )
 }
 
+function addPurge(jobs: Command, exit: SetExit): void {
+  const command = jobs
+    .command('purge')
+    .description(
+      'Delete what a job that has ended has fetched, but for what other jobs need, and its list of repos',
+    )
+    .argument('<job>', 'its id', readJobId)
+    .option('--wait', 'wait until it is gone')
+    .option('-y, --yes', 'do not ask first')
+    .option('--json', 'print the job as JSON')
+  withConnection(command)
+    .addHelpText('after', PURGE_HELP)
+    .action(async (job: string, options) => exit(await (await actions()).purgeJob(job, options)))
+}
+
 const PAUSE_HELP = `
 Examples:
   aquifer jobs pause 3m65qz7wxyz2a
@@ -116,6 +147,13 @@ Examples:
 
 Exit codes with --watch: 0 done, 1 failed, 2 wrong usage, 3 finished with failed repos, 130 interrupted.`
 
+const REFRESH_HELP = `
+Examples:
+  aquifer jobs refresh 3m65qz7wxyz2a --watch
+  aquifer jobs refresh 3m65qz7wxyz2a --client-token "$(date +%F)" --json | jq -r .id
+
+Exit codes with --watch: 0 done, 1 failed, 2 wrong usage, 3 finished with failed repos, 130 interrupted.`
+
 const PDS_HELP = `
 Examples:
   aquifer jobs pds 3m65qz7wxyz2a
@@ -125,3 +163,8 @@ const DELETE_HELP = `
 Examples:
   aquifer jobs delete-details 3m65qz7wxyz2a
   aquifer jobs delete-details --all --yes`
+
+const PURGE_HELP = `
+Examples:
+  aquifer jobs purge 3m65qz7wxyz2a
+  aquifer jobs purge 3m65qz7wxyz2a --yes --wait && echo "nothing of it is left"`

@@ -22,9 +22,7 @@ export function addRun(program: Command, exit: SetExit): void {
     .addOption(
       new Option('--level <level>', 'the least a repo must be proven').choices(LEVELS).default('content'),
     )
-    .addOption(
-      new Option('--method <method>', 'how to fetch').choices(REQUESTABLE_METHODS).default('auto'),
-    )
+    .addOption(new Option('--method <method>', 'how to fetch').choices(REQUESTABLE_METHODS).default('auto'))
     .option('--json', 'with -o: print what came of it as JSON')
     .addHelpText('after', HELP)
     .action(async (options) => {

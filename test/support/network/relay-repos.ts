@@ -24,6 +24,12 @@ export class RelayRepos {
     this.#named.set(did, new Set([...(this.#named.get(did) ?? []), ...collections]))
   }
 
+  /** Has it forget a repo. */
+  remove(did: string): void {
+    this.#named.delete(did)
+    this.#crawled.delete(did)
+  }
+
   /** Takes in what a PDS has now. */
   async crawl(pds: TestPds): Promise<void> {
     for (const { did, head, rev, active = true, status } of await pds.repos()) {

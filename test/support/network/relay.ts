@@ -71,6 +71,11 @@ export class TestRelay implements AsyncDisposable {
     this.#repos.add(did, collections)
   }
 
+  /** Lists a repo no more. */
+  remove(did: string): void {
+    this.#repos.remove(did)
+  }
+
   /** Lists a host, whether there is one or not. */
   addHost(hostname: string, status = 'active'): void {
     this.#named.push({ hostname, status })

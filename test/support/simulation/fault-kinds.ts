@@ -35,6 +35,8 @@ const ends = (reason: UnavailableReason): Outcome => ({ status: 'unavailable', r
 
 const LIST = ['com.atproto.repo.listRecords']
 const CAR = ['com.atproto.sync.getRepo']
+const PROOF = 'com.atproto.sync.getRecord'
+const BLOCKS = 'com.atproto.sync.getBlocks'
 
 const request = (outcome: Outcome, rest: Partial<FaultSpec> = {}) =>
   ({ where: 'request', ends: outcome, ...rest }) satisfies FaultSpec
@@ -69,6 +71,12 @@ const KINDS = {
   'short-car': request(fails('incomplete-car'), { methods: CAR, onDemand: true }),
   /** One byte of the CAR is another. */
   'flipped-car': request(fails('cid-mismatch'), { methods: CAR, onDemand: true }),
+  /** The CAR lacks a block that another one names: of a whole repo the root of its tree. */
+  'missing-block': request(fails('incomplete-car'), { methods: [...CAR, BLOCKS], onDemand: true }),
+  /** One bit of the signature is another. */
+  'bad-signature': request(fails('bad-signature'), { methods: [...CAR, PROOF], onDemand: true }),
+  /** The whole answer is of another account that has the same key. */
+  'foreign-repo': request(fails('did-mismatch'), { methods: [...CAR, PROOF], onDemand: true }),
   'private-redirect': request(fails('bad-response'), { guarded: true }),
   'limited-seconds': request(completed),
   'limited-date': request(completed),
@@ -88,6 +96,8 @@ const KINDS = {
   /** All of its host's accounts are found under another name of the host. */
   'host-moved': account(completed),
   'key-rotated': account(completed),
+  /** Its repo changes. */
+  edited: { ...account(completed), onDemand: true },
 
   tombstoned: document(ends('tombstoned'), { only: 'plc' }),
   'did-not-found': document(fails('did-not-found')),

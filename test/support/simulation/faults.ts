@@ -76,9 +76,14 @@ export class Faults {
     return outcomeOf(fault.kind, fault.lasts)
   }
 
+  /** Kinds that were planned and never showed. */
+  get silent(): FaultKind[] {
+    return [...this.#planned].filter((kind) => !this.#fired.has(kind))
+  }
+
   /** @throws naming the kinds that were planned and never showed */
   assertEveryFaultFired(): void {
-    const silent = [...this.#planned].filter((kind) => !this.#fired.has(kind))
+    const { silent } = this
     if (silent.length > 0) throw new Error(`planned, but never fired: ${silent.join(', ')}`)
   }
 

@@ -27,6 +27,8 @@ export interface FrontParts {
   readonly relayCount: number
   readonly directoryLimit: RateLimit | null
   readonly now: () => number
+  /** ms; stands still while nothing can be done. */
+  readonly awake?: (() => number) | undefined
 }
 
 const REPO = 'com.atproto.sync.getRepo'
@@ -42,9 +44,10 @@ export class Front {
 
   constructor(parts: FrontParts) {
     this.#parts = parts
-    this.hosts = parts.world.hosts.map(({ limit }) => statsOf(limit))
-    this.directory = statsOf(parts.directoryLimit)
-    this.relays = Array.from({ length: parts.relayCount }, () => statsOf(null))
+    const { awake } = parts
+    this.hosts = parts.world.hosts.map(({ limit }) => statsOf(limit, awake))
+    this.directory = statsOf(parts.directoryLimit, awake)
+    this.relays = Array.from({ length: parts.relayCount }, () => statsOf(null, awake))
   }
 
   /** The listener of an http server. */
@@ -94,6 +97,10 @@ export class Front {
     const stats = this.#statsOf(index, moved)
     const method = methodOf(url)
     this.#arrived(stats, method, response)
+    if (census.isDown(index)) {
+      stats.unanswered += 1
+      return reset(request)
+    }
     const headers = this.#admit(stats, method, response)
     if (headers === null) return
     const { latencyMs } = world.hosts[index]!
@@ -108,7 +115,8 @@ export class Front {
     const kind = account && right.status === 200 ? faults.takeRequest(account, method, right.records) : null
     if (!kind || !account) return send(response, right, headers)
     const { privateOrigins } = addresses
-    await spoil(kind, right, { request, response, query, account, stats, now, headers, privateOrigins })
+    const given = kind === 'foreign-repo' ? await answers.ofAnother(method, query, account) : right
+    await spoil(kind, given, { request, response, query, account, stats, now, headers, privateOrigins })
   }
 
   async #ofDirectory(url: URL, response: ServerResponse): Promise<void> {
@@ -142,14 +150,14 @@ export class Front {
   #statsOf(index: number, moved: boolean): HostStats {
     const known = moved ? this.moved.get(index) : this.hosts[index]
     if (known) return known
-    const stats = statsOf(this.#parts.world.hosts[index]!.limit)
+    const stats = statsOf(this.#parts.world.hosts[index]!.limit, this.#parts.awake)
     this.moved.set(index, stats)
     return stats
   }
 
   #arrived(stats: HostStats, method: string, response: ServerResponse): void {
-    stats.arrived(method, this.#parts.now())
-    response.once('close', () => stats.left())
+    const visit = stats.arrived(method, this.#parts.now())
+    response.once('close', () => stats.left(visit, response.writableFinished))
   }
 
   /** The headers that go with the answer; null: the request was one too many, and is answered. */
@@ -171,14 +179,15 @@ function happen(kind: FaultKind, account: Account, census: Census): void {
   if (kind === 'migrated') census.migrate(account)
   else if (kind === 'host-moved') census.moveHost(census.hostOf(account))
   else if (kind === 'key-rotated') census.rotateKey(account)
+  else if (kind === 'edited') census.edit(account)
   else census.setStanding(account, kind as Standing)
 }
 
-function statsOf(limit: RateLimit | null): HostStats {
-  if (limit === null) return new HostStats(null, [])
+function statsOf(limit: RateLimit | null, awake?: () => number): HostStats {
+  if (limit === null) return new HostStats(null, [], awake)
   const windows = [new RateWindow(limit)]
   if (limit.repoPoints !== undefined) windows.push(new RateWindow(limit, limit.repoPoints))
-  return new HostStats(limit, windows)
+  return new HostStats(limit, windows, awake)
 }
 
 function methodOf(url: URL): string {

@@ -11,6 +11,8 @@ export interface HostProfile {
   readonly latencyMs: number
   /** Null: it answers whatever it is asked. */
   readonly limit: RateLimit | null
+  /** Methods that it does not offer. */
+  readonly lacks: readonly string[]
 }
 
 export interface HostOptions {
@@ -18,6 +20,8 @@ export interface HostOptions {
   readonly skew: number
   readonly latencyMs: number | ((random: Random) => number)
   readonly limit: RateLimit | null | ((index: number, random: Random) => RateLimit | null)
+  /** Methods that a host does not offer. */
+  readonly lacks?: (index: number) => readonly string[]
 }
 
 /** Shares the accounts out among hosts: a few get most of them, and every host at least one. */
@@ -35,13 +39,14 @@ export function hostProfiles(
   let firstSlot = 0
   return sizes.map((slots, index) => {
     const random = new Random(seed, index, 5)
-    const { latencyMs, limit } = options
+    const { latencyMs, limit, lacks } = options
     const profile = {
       index,
       firstSlot,
       slots,
       latencyMs: typeof latencyMs === 'function' ? latencyMs(random) : latencyMs,
       limit: typeof limit === 'function' ? limit(index, random) : limit,
+      lacks: lacks?.(index) ?? [],
     }
     firstSlot += slots
     return profile

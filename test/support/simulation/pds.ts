@@ -1,7 +1,7 @@
 import { fromString } from '@atcute/cid'
 import { carOf } from './car.js'
 import type { Census, Standing } from './census.js'
-import type { ListedRecord, Repos } from './repos.js'
+import { KEYS, type ListedRecord, type Repos, type RepoState } from './repos.js'
 import { textOf } from './tree.js'
 import type { Account, World } from './world.js'
 
@@ -38,6 +38,8 @@ export function refusal(error: string, message: string, status = 400): Answer {
 /** What a PDS that knows no account answers; also one whose name is not in use any more. */
 export const notFound = (did: string) => refusal('RepoNotFound', `Could not find repo for DID: ${did}`)
 
+const notImplemented = () => refusal('MethodNotImplemented', 'Method Not Implemented', 501)
+
 /** A `limit` as the lexicon has it. @throws InvalidRequest */
 export function limitOf(
   query: URLSearchParams,
@@ -63,6 +65,7 @@ export class PdsAnswers {
   /** The right answer of a host. @param account the one asked about, if the world has it */
   async to(host: number, method: string, query: URLSearchParams, account: Account | null): Promise<Answer> {
     try {
+      if (this.#world.hosts[host]!.lacks.includes(method)) return notImplemented()
       if (method === 'com.atproto.sync.listRepos') return this.#listRepos(host, query)
       const asked = query.get('repo') ?? query.get('did') ?? ''
       const standing = account === null ? 'vanished' : this.#census.standingOn(host, account)
@@ -76,34 +79,50 @@ export class PdsAnswers {
     }
   }
 
+  /** What a host answers that takes one account for another: with all of a repo that is signed, and of the other. */
+  async ofAnother(method: string, query: URLSearchParams, { index }: Account): Promise<Answer> {
+    const { repos } = this.#world
+    // Of those that have the same key, so that nothing but the DID tells them apart.
+    const other = this.#world.accountAt(index + KEYS < repos ? index + KEYS : Math.max(0, index - KEYS))
+    if (method === 'com.atproto.sync.getRepo') return carAnswer(await this.#repos.car(other))
+    const key = `${query.get('collection')}/${query.get('rkey')}`
+    return carAnswer(await this.#repos.proof(other, key))
+  }
+
   async #ofRepo(host: number, method: string, query: URLSearchParams, account: Account): Promise<Answer> {
-    const version = this.#census.versionOf(account)
+    const state = this.#stateOf(account)
     switch (method) {
       case 'com.atproto.repo.listRecords':
         return this.#listRecords(host, query, account)
       case 'com.atproto.repo.describeRepo':
         return this.#describe(account)
       case 'com.atproto.sync.getLatestCommit': {
-        const { commit, rev } = await this.#repos.build(account, version)
+        const { commit, rev } = await this.#repos.build(account, state)
         return jsonAnswer({ cid: textOf(commit.cid), rev })
       }
       case 'com.atproto.sync.getRepo':
-        return carAnswer(await this.#repos.car(account, version))
+        return carAnswer(await this.#repos.car(account, state))
       case 'com.atproto.sync.getRecord': {
         const key = `${query.get('collection')}/${query.get('rkey')}`
-        return carAnswer(await this.#repos.proof(account, key, version))
+        return carAnswer(await this.#repos.proof(account, key, state))
       }
       case 'com.atproto.sync.getBlocks':
-        return this.#blocks(query, account, version)
+        return this.#blocks(query, account, state)
       default:
-        return refusal('MethodNotImplemented', 'Method Not Implemented', 501)
+        return notImplemented()
     }
+  }
+
+  #stateOf(account: Account): RepoState {
+    const version = this.#census.versionOf(account)
+    const edition = this.#census.editionsOf(account).at(-1)!
+    return { version, ...(edition.number > 0 && { edition }) }
   }
 
   #listRecords(host: number, query: URLSearchParams, account: Account): Answer {
     const limit = limitOf(query, RECORDS_PAGE)
     const collection = query.get('collection') ?? ''
-    const ascending = this.#repos.listed(account, collection)
+    const ascending = this.#repos.listed(account, collection, this.#census.editionOf(account))
     const reverse = query.get('reverse') === 'true'
     const cursor = query.get('cursor')
     let page: readonly ListedRecord[]
@@ -123,7 +142,8 @@ export class PdsAnswers {
   }
 
   #describe(account: Account): Answer {
-    const collections = this.#world.collections.filter((name) => this.#world.count(account, name) > 0)
+    const edition = this.#census.editionOf(account)
+    const collections = this.#world.collections.filter((name) => this.#world.count(account, name, edition) > 0)
     const { did, handle } = account
     return jsonAnswer({ handle, did, didDoc: {}, collections, handleIsCorrect: true })
   }
@@ -131,12 +151,12 @@ export class PdsAnswers {
   #status(standing: Standing, did: string, account: Account | null): Answer {
     if (account === null || standing === 'vanished') return notFound(did)
     if (standing !== 'active') return jsonAnswer({ did, active: false, status: standing })
-    const rev = this.#world.rev(account, this.#census.versionOf(account))
+    const rev = this.#census.revOf(account)
     return jsonAnswer({ did, active: true, rev })
   }
 
-  async #blocks(query: URLSearchParams, account: Account, version: number): Promise<Answer> {
-    const { commit, blocks } = await this.#repos.build(account, version)
+  async #blocks(query: URLSearchParams, account: Account, state: RepoState): Promise<Answer> {
+    const { commit, blocks } = await this.#repos.build(account, state)
     const wanted = query.getAll('cids')
     for (const cid of wanted) if (!isCid(cid)) throw new InvalidRequest(`Error: cids must be a CID: ${cid}`)
     const found = wanted.map((cid) => (cid === textOf(commit.cid) ? commit : blocks.get(cid)))
@@ -168,7 +188,7 @@ export class PdsAnswers {
 
   #entry(host: number, account: Account): object {
     const standing = this.#census.standingOn(host, account)
-    const rev = this.#world.rev(account, this.#census.versionOf(account))
+    const rev = this.#census.revOf(account)
     const active = standing === 'active'
     return { did: account.did, head: SOME_HEAD, rev, active, ...(!active && { status: standing }) }
   }

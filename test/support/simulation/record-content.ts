@@ -40,8 +40,13 @@ export function countOf(world: ContentOf, repo: number, at: number): number {
   return Math.min(SKEWED_MAX, Math.ceil(Math.exp(2 + 1.3 * random.normal())))
 }
 
+/** Whether a collection has one record at most. */
+export function isSelf({ size, collections }: ContentOf, at: number): boolean {
+  return size === 'skewed' && at > 0 && at === collections.length - 1
+}
+
 export function rkeyOf(world: ContentOf, repo: number, at: number, index: number): string {
-  if (world.size === 'skewed' && at > 0 && at === world.collections.length - 1) return SELF
+  if (isSelf(world, at)) return SELF
   const random = mix(world.seed, repo, at, index, 2)
   return tidAt(beginning(world, repo) + index * STEP_MICROS + (random % STEP_MICROS), at)
 }
@@ -59,14 +64,18 @@ const WORDS =
     ' ',
   )
 
-/** A record in its JSON form, with every kind of value that atproto data has in one of them or another. */
+/**
+ * A record in its JSON form, with every kind of value that atproto data has in one of them or another.
+ * @param variant another one whenever the record has been changed
+ */
 export function contentOf(
   world: ContentOf,
   repo: number,
   at: number,
   index: number,
+  variant = 0,
 ): Record<string, unknown> {
-  const random = new Random(world.seed, repo, at, index, 4)
+  const random = new Random(world.seed, repo, at, index, 4, ...(variant > 0 ? [variant] : []))
   const value: Record<string, unknown> = {
     $type: world.collections[at]!,
     text: Array.from({ length: 1 + random.below(12) }, () => random.pick(WORDS)).join(' '),

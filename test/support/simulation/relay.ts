@@ -84,7 +84,7 @@ export class Relays {
     const limit = limitOf(query, PAGES['com.atproto.sync.listRepos'])
     const entry = (account: Account) => {
       const standing = this.#census.standingOn(this.#census.hostOf(account), account)
-      const rev = this.#world.rev(account, this.#census.versionOf(account))
+      const rev = this.#census.revOf(account)
       const active = standing === 'active'
       return { did: account.did, head: SOME_HEAD, rev, active, ...(!active && { status: standing }) }
     }

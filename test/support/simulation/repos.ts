@@ -16,6 +16,14 @@ export interface ListedRecord {
   readonly value: string
 }
 
+/** Which state of a repo. */
+export interface RepoState {
+  /** How often the account has changed its key. */
+  readonly version?: number
+  /** How often the repo has changed, and its rev then. */
+  readonly edition?: { readonly number: number; readonly rev: string }
+}
+
 export interface BuiltRepo {
   readonly rev: string
   readonly commit: Block
@@ -27,7 +35,7 @@ export interface BuiltRepo {
 }
 
 /** Many accounts share a key: making one for each of a million would take an hour. */
-const KEYS = 4
+export const KEYS = 4
 
 /** Records kept ready for listings over all accounts, and as many blocks of whole repos: some 50 MB. */
 const HELD_MAX = 50_000
@@ -75,12 +83,12 @@ export class Repos {
   }
 
   /** An account's records of a collection as listings have them, by ascending key. */
-  listed(account: Account, collection: string): readonly ListedRecord[] {
-    const name = `${account.index} ${collection}`
+  listed(account: Account, collection: string, edition = 0): readonly ListedRecord[] {
+    const name = `${account.index} ${edition} ${collection}`
     const kept = this.#listed.get(name)
     if (kept) return kept
     const prefix = `at://${account.did}/${collection}/`
-    const records = Array.from(this.#world.records(account, collection), ({ rkey, value }) => ({
+    const records = Array.from(this.#world.records(account, collection, edition), ({ rkey, value }) => ({
       uri: prefix + rkey,
       cid: textOf(blockOf(value).cid),
       rkey,
@@ -91,24 +99,24 @@ export class Repos {
   }
 
   /** The whole repo, under the key that the account has by now. */
-  build(account: Account, version = 0): Promise<BuiltRepo> {
-    const name = `${account.index} ${version}`
+  build(account: Account, state: RepoState = {}): Promise<BuiltRepo> {
+    const name = `${account.index} ${state.version ?? 0} ${state.edition?.number ?? 0}`
     const kept = this.#built.get(name)
     if (kept) return kept
-    const building = this.#build(account, version)
+    const building = this.#build(account, state)
     this.#built.set(name, building, 2 * this.#records(account) + 2)
     return building
   }
 
   /** The repo as `getRepo` gives it. */
-  async car(account: Account, version = 0): Promise<Buffer> {
-    const { commit, exported } = await this.build(account, version)
+  async car(account: Account, state: RepoState = {}): Promise<Buffer> {
+    const { commit, exported } = await this.build(account, state)
     return carOf(commit.cid, exported)
   }
 
   /** The record, or that there is none, with its path from the signed commit, as `getRecord` gives it. */
-  async proof(account: Account, key: string, version = 0): Promise<Buffer> {
-    const { commit, root, blocks } = await this.build(account, version)
+  async proof(account: Account, key: string, state: RepoState = {}): Promise<Buffer> {
+    const { commit, root, blocks } = await this.build(account, state)
     const path = pathTo(root, key)
     const leaf = path.at(-1)?.items.find((item) => 'key' in item && item.key === key)
     const record = leaf ? [blocks.get(textOf(leaf.cid))!] : []
@@ -119,12 +127,12 @@ export class Repos {
     return this.#world.collections.reduce((sum, name) => sum + this.#world.count(account, name), 0)
   }
 
-  async #build(account: Account, version: number): Promise<BuiltRepo> {
+  async #build(account: Account, { version = 0, edition }: RepoState): Promise<BuiltRepo> {
     const blocks = new Map<string, Block>()
     const leaves: Leaf[] = []
     // The keys of one collection are not those of its neighbour, so the order of the names is that of the keys.
     for (const collection of this.#world.collections.toSorted()) {
-      for (const { rkey, value } of this.#world.records(account, collection)) {
+      for (const { rkey, value } of this.#world.records(account, collection, edition?.number)) {
         const block = blockOf(value)
         blocks.set(textOf(block.cid), block)
         leaves.push({ key: `${collection}/${rkey}`, cid: block.cid })
@@ -132,7 +140,7 @@ export class Repos {
     }
     const root = buildTree(leaves)
     for (const node of nodesOf(root)) blocks.set(textOf(node.cid), node)
-    const rev = this.#world.rev(account, version)
+    const rev = edition?.rev ?? this.#world.rev(account, version)
     const commit = await this.#sign(account, version, { rev, data: root })
     return { rev, commit, root, blocks, exported: this.#exportOrder(account, commit, blocks) }
   }

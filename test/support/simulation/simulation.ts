@@ -31,6 +31,8 @@ export interface SimulationOptions extends WorldOptions {
   readonly heldRecords?: number
   /** ms since epoch; what windows are measured by. */
   readonly now?: () => number
+  /** ms; stands still while the process has no time to send or take anything. */
+  readonly awake?: () => number
 }
 
 export interface ExpectedRecord {
@@ -62,8 +64,11 @@ export interface Simulation extends AsyncDisposable {
   report(): Report
   /** What must become of an account's repo, after what it has met so far. */
   outcome(account: Account): Outcome
-  /** The records an account has of these collections, by ascending URI. */
-  records(account: Account, collections: readonly string[]): ExpectedRecord[]
+  /**
+   * The records an account has of these collections, by ascending URI.
+   * @param edition how often its repo has changed
+   */
+  records(account: Account, collections: readonly string[], edition?: number): ExpectedRecord[]
 }
 
 /** Starts the network. It is the same for the same seeds, but for its ports. */
@@ -82,7 +87,7 @@ export async function startSimulation(options: SimulationOptions = {}): Promise<
     const { main, more } = await listeners.start(listened, guarded ? 0 : webRepos)
     const addresses = new Addresses(addressing, { main, webs: more, trap: await listeners.trap() })
     const world = new World(options, (index) => addresses.webDid(index))
-    const census = new Census(world)
+    const census = new Census(world, now)
     const repos = new Repos(world, options.heldRecords)
     const faults = new Faults(guarded)
     chooseFaults(faults, world, options.faults ?? {}, options.faultSeed ?? world.seed)
@@ -105,6 +110,7 @@ export async function startSimulation(options: SimulationOptions = {}): Promise<
       relayCount: relays,
       directoryLimit: options.directoryLimit ?? null,
       now,
+      awake: options.awake,
     })
     const { hosts: stands, moved, directory, relays: relayed } = front
     const forbidden = () => addresses.forbidden + listeners.trapped
@@ -122,7 +128,11 @@ export async function startSimulation(options: SimulationOptions = {}): Promise<
       overrides: { lookup: addresses.lookup, ...(guarded && { http: { reach: addresses.reach } }) },
       caller,
       outcome: (account) => faults.outcome(account),
-      records: (account, collections) => recordsOf(repos, account, collections),
+      records: (account, collections, edition = 0) =>
+        collections
+          .toSorted()
+          .flatMap((collection) => repos.listed(account, collection, edition))
+          .map(({ uri, cid, value }) => ({ uri, cid, value: JSON.parse(value) })),
       [Symbol.asyncDispose]: () => closers.close(),
     }
   } catch (error) {
@@ -138,11 +148,4 @@ function environmentOf(addresses: Addresses, relays: number): Record<string, str
     HANDLE_RESOLVER_URL: addresses.directory,
     ALLOW_PRIVATE_NETWORK: String(addresses.mode !== 'guarded'),
   }
-}
-
-function recordsOf(repos: Repos, account: Account, collections: readonly string[]): ExpectedRecord[] {
-  return collections
-    .toSorted()
-    .flatMap((collection) => repos.listed(account, collection))
-    .map(({ uri, cid, value }) => ({ uri, cid, value: JSON.parse(value) }))
 }

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { TLSSocket } from 'node:tls'
 import type { FaultKind } from './fault-kinds.js'
 import { type Answer, SOME_HEAD } from './pds.js'
+import { spoiledCar } from './spoil-car.js'
 import { type Refusal, refusalOf } from './rate-limit.js'
 import type { HostStats } from './stats.js'
 import type { Account } from './world.js'
@@ -65,6 +66,11 @@ export async function spoil(kind: FaultKind, right: Answer, exchange: Exchange):
     case 'short-body':
     case 'short-car':
       return send(response, { ...right, body: right.body.slice(0, right.body.length / 2) }, headers)
+    case 'missing-block':
+    case 'bad-signature':
+      return send(response, { ...right, body: spoiledCar(kind, right.body as Buffer) }, headers)
+    case 'foreign-repo':
+      return send(response, right, headers)
     case 'flipped-car':
       return send(response, { ...right, body: flipped(right.body as Buffer) }, headers)
     case 'wrong-content-type':

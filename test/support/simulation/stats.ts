@@ -3,24 +3,38 @@ import type { RateLimit, RateWindow } from './rate-limit.js'
 /** After a refusal has gone out, a request that was on its way may still arrive, ms. */
 const GRACE_MS = 250
 
+/** How many requests were there at a moment, of those that were answered in the end. */
+interface Crowd {
+  answered: number
+}
+
+/** A request that is there: in each crowd of its time. */
+export type Visit = Crowd[]
+
 /** What a host has seen of its clients. */
 export class HostStats {
   requests = 0
   /** 429s given. */
   refused = 0
-  inFlight = 0
+  /** The most at once. One that its client has given up is not counted: the host learns of that late. */
   mostInFlight = 0
   /** Requests that came although the client had been told to wait. */
   tooEarly = 0
+  /** Requests that came while it answered nobody. */
+  unanswered = 0
   readonly methods = new Map<string, number>()
   readonly windows: readonly RateWindow[]
   readonly limit: RateLimit | null
+  readonly #visits = new Set<Visit>()
+  readonly #awake: (() => number) | undefined
   #quietFrom = 0
   #quietUntil = 0
 
-  constructor(limit: RateLimit | null, windows: readonly RateWindow[]) {
+  /** @param awake ms; by which a request may be on its way, where that is not by the time of day */
+  constructor(limit: RateLimit | null, windows: readonly RateWindow[], awake?: () => number) {
     this.limit = limit
     this.windows = windows
+    this.#awake = awake
   }
 
   /** Whether any window has seen more requests than it has points. */
@@ -34,24 +48,40 @@ export class HostStats {
   }
 
   /** @param now ms since epoch */
-  arrived(method: string, now: number): void {
+  arrived(method: string, now: number): Visit {
     this.requests += 1
     this.methods.set(method, (this.methods.get(method) ?? 0) + 1)
-    this.inFlight += 1
-    this.mostInFlight = Math.max(this.mostInFlight, this.inFlight)
-    if (now > this.#quietFrom && now < this.#quietUntil) this.tooEarly += 1
+    const visit: Visit = []
+    const crowd = { answered: 0 }
+    this.#visits.add(visit)
+    for (const each of this.#visits) each.push(crowd)
+    if (this.#awakeAt(now) > this.#quietFrom && now < this.#quietUntil) this.tooEarly += 1
+    return visit
   }
 
-  left(): void {
-    this.inFlight -= 1
+  left(visit: Visit, wasAnswered: boolean): void {
+    this.#visits.delete(visit)
+    if (!wasAnswered) return
+    for (const crowd of visit) {
+      crowd.answered += 1
+      this.mostInFlight = Math.max(this.mostInFlight, crowd.answered)
+    }
+  }
+
+  get inFlight(): number {
+    return this.#visits.size
   }
 
   /** @param until until when the client was told to wait; null: it was not told */
   wasRefused(now: number, until: number | null): void {
     this.refused += 1
     if (until === null) return
-    if (now >= this.#quietUntil) this.#quietFrom = now + GRACE_MS
+    if (now >= this.#quietUntil) this.#quietFrom = this.#awakeAt(now) + GRACE_MS
     this.#quietUntil = Math.max(this.#quietUntil, until)
+  }
+
+  #awakeAt(now: number): number {
+    return this.#awake?.() ?? now
   }
 }
 

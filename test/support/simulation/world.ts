@@ -1,6 +1,7 @@
+import { itemsOf } from './editions.js'
 import { type HostOptions, type HostProfile, hostOfSlot, hostProfiles } from './hosts.js'
 import { mix, Permutation } from './random.js'
-import { contentOf, countOf, type RepoSize, revOf, rkeyOf } from './record-content.js'
+import { countOf, type RepoSize, revOf } from './record-content.js'
 import { fromSortable, sortable } from './tid.js'
 
 export interface WorldOptions extends Partial<HostOptions> {
@@ -60,12 +61,12 @@ export class World {
   /** @param webDid the DID of each did:web: where its document is decides it */
   constructor(options: WorldOptions, webDid: (index: number) => string) {
     const { seed = 1, hosts = 12, repos = 300, collections = COLLECTIONS, size = 'skewed' } = options
-    const { webRepos = 0, skew = 1.2, latencyMs = 0, limit = null } = options
+    const { webRepos = 0, skew = 1.2, latencyMs = 0, limit = null, lacks } = options
     this.seed = seed
     this.repos = repos
     this.collections = collections
     this.size = size
-    this.hosts = hostProfiles(seed, hosts, repos, { skew, latencyMs, limit })
+    this.hosts = hostProfiles(seed, hosts, repos, { skew, latencyMs, limit, ...(lacks && { lacks }) })
     this.#slots = new Permutation(repos, seed)
     this.#webDids = Array.from({ length: webRepos }, (_, index) => webDid(index))
   }
@@ -101,22 +102,21 @@ export class World {
     for (let index = 0; index < this.repos; index++) yield this.accountAt(index)
   }
 
-  /** How many records an account has of a collection. */
-  count(account: Account, collection: string): number {
+  /** How many records an account has of a collection. @param edition how often its repo has changed */
+  count(account: Account, collection: string, edition = 0): number {
     const at = this.collections.indexOf(collection)
-    return at === -1 ? 0 : countOf(this, account.index, at)
+    if (at === -1) return 0
+    if (edition === 0) return countOf(this, account.index, at)
+    return [...itemsOf(this, account.index, at, edition)].length
   }
 
   /** An account's records of a collection, by ascending key. */
-  *records(account: Account, collection: string): Generator<WorldRecord> {
+  *records(account: Account, collection: string, edition = 0): Generator<WorldRecord> {
     const at = this.collections.indexOf(collection)
-    const count = this.count(account, collection)
-    for (let index = 0; index < count; index++) {
-      yield { rkey: rkeyOf(this, account.index, at, index), value: contentOf(this, account.index, at, index) }
-    }
+    if (at !== -1) yield* itemsOf(this, account.index, at, edition)
   }
 
-  /** The rev an account is at, after it has been signed so often anew. */
+  /** The rev an account is at, after it has been signed so often anew, if its repo has not changed. */
   rev(account: Account, version = 0): string {
     return revOf(this, account.index, version)
   }

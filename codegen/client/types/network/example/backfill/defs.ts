@@ -320,6 +320,24 @@ export function validateCollectionCount<V>(v: V) {
   return validate<CollectionCount & V>(v, id, hashCollectionCount)
 }
 
+/** A record that is gone. */
+export interface DeletedRecordView {
+  $type?: 'network.example.backfill.defs#deletedRecordView'
+  uri: string
+  /** The revision at which it was found to be gone. Absent if the method gives none. */
+  rev?: string
+}
+
+const hashDeletedRecordView = 'deletedRecordView'
+
+export function isDeletedRecordView<V>(v: V) {
+  return is$typed(v, id, hashDeletedRecordView)
+}
+
+export function validateDeletedRecordView<V>(v: V) {
+  return validate<DeletedRecordView & V>(v, id, hashDeletedRecordView)
+}
+
 /** A record, as com.atproto.repo.listRecords gives it. */
 export interface RecordView {
   $type?: 'network.example.backfill.defs#recordView'

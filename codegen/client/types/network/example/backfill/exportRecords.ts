@@ -23,9 +23,11 @@ export type QueryParams = {
   collection?: string
   /** Only records of this account. */
   repo?: string
+  /** Of a job that refreshes another one: whether to leave out what there was then. A repo that is closed with 'since' comes with what has changed since that rev; any other comes whole, and what is known of it from before does not count any more. */
+  changes?: boolean
   /** Only repos that were completed after this: the cursor of a line of an earlier stream, or a seq of subscribeRecords. */
   cursor?: number
-  /** Whether to give the manifest of the job as well, once it has ended. */
+  /** Gives the manifest of a job that has ended instead: a line for each repo and a signed last line, for the whole job. None of collection, repo and cursor goes with it. */
   manifest?: boolean
 }
 export type InputSchema = undefined
@@ -53,6 +55,12 @@ export class DetailsDeletedError extends XRPCError {
   }
 }
 
+export class ManifestNotReadyError extends XRPCError {
+  constructor(src: XRPCError) {
+    super(src.status, src.error, src.message, src.headers, { cause: src })
+  }
+}
+
 export class FutureCursorError extends XRPCError {
   constructor(src: XRPCError) {
     super(src.status, src.error, src.message, src.headers, { cause: src })
@@ -75,6 +83,7 @@ export function toKnownErr(e: any) {
   if (e instanceof XRPCError) {
     if (e.error === 'JobNotFound') return new JobNotFoundError(e)
     if (e.error === 'DetailsDeleted') return new DetailsDeletedError(e)
+    if (e.error === 'ManifestNotReady') return new ManifestNotReadyError(e)
     if (e.error === 'FutureCursor') return new FutureCursorError(e)
     if (e.error === 'NotPermitted') return new NotPermittedError(e)
     if (e.error === 'DirectoryUnavailable')
@@ -89,6 +98,8 @@ export interface RepoComplete {
   $type?: 'network.example.backfill.exportRecords#repoComplete'
   /** What cursor takes to go on after this repo. */
   cursor: number
+  /** Where only changes were asked for: these are what has changed since this revision. Absent: these are all records there are. */
+  since?: string
   receipt: NetworkExampleBackfillDefs.ReceiptView
 }
 
@@ -100,6 +111,43 @@ export function isRepoComplete<V>(v: V) {
 
 export function validateRepoComplete<V>(v: V) {
   return validate<RepoComplete & V>(v, id, hashRepoComplete)
+}
+
+/** A record is gone, where only changes were asked for. */
+export interface RecordDeleted {
+  $type?: 'network.example.backfill.exportRecords#recordDeleted'
+  uri: string
+  /** The revision at which it was found to be gone. Absent if the method gives none. */
+  rev?: string
+}
+
+const hashRecordDeleted = 'recordDeleted'
+
+export function isRecordDeleted<V>(v: V) {
+  return is$typed(v, id, hashRecordDeleted)
+}
+
+export function validateRecordDeleted<V>(v: V) {
+  return validate<RecordDeleted & V>(v, id, hashRecordDeleted)
+}
+
+/** A repo has no records to be had: what of them was handed over before does not count any more. */
+export interface RepoUnavailable {
+  $type?: 'network.example.backfill.exportRecords#repoUnavailable'
+  /** What cursor takes to go on after this repo. */
+  cursor: number
+  did: string
+  reason: NetworkExampleBackfillDefs.UnavailableReason
+}
+
+const hashRepoUnavailable = 'repoUnavailable'
+
+export function isRepoUnavailable<V>(v: V) {
+  return is$typed(v, id, hashRepoUnavailable)
+}
+
+export function validateRepoUnavailable<V>(v: V) {
+  return validate<RepoUnavailable & V>(v, id, hashRepoUnavailable)
 }
 
 /** A repo was renewed while it was read: its records in the lines before do not count, and all of them follow again. */

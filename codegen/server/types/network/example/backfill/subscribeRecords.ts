@@ -24,11 +24,14 @@ export type QueryParams = {
   collection?: string
   /** Only this account. */
   repo?: string
+  /** Of a job that refreshes another one: whether to leave out what there was then. A repo that is closed with 'since' comes with what has changed since that rev; any other comes whole, and what is known of it from before does not count any more. */
+  changes: boolean
   /** The seq of the last repo that was closed; 0 or absent for all from the beginning. */
   cursor?: number
 }
 export type OutputSchema =
   | $Typed<Records>
+  | $Typed<RecordsDeleted>
   | $Typed<RepoComplete>
   | $Typed<RepoUnavailable>
   | $Typed<RepoFailed>
@@ -70,11 +73,34 @@ export function validateRecords<V>(v: V) {
   return validate<Records & V>(v, id, hashRecords)
 }
 
+/** Records of a repo that are gone, where only changes were asked for. */
+export interface RecordsDeleted {
+  $type?: 'network.example.backfill.subscribeRecords#recordsDeleted'
+  /** The repo's number in the job; all messages of one repo have the same. What cursor takes, once the repo is closed. */
+  seq: number
+  /** Counted on from the messages with records. */
+  part: number
+  did: string
+  records: NetworkExampleBackfillDefs.DeletedRecordView[]
+}
+
+const hashRecordsDeleted = 'recordsDeleted'
+
+export function isRecordsDeleted<V>(v: V) {
+  return is$typed(v, id, hashRecordsDeleted)
+}
+
+export function validateRecordsDeleted<V>(v: V) {
+  return validate<RecordsDeleted & V>(v, id, hashRecordsDeleted)
+}
+
 /** A repo is closed: its whole record set has been handed over. */
 export interface RepoComplete {
   $type?: 'network.example.backfill.subscribeRecords#repoComplete'
   /** The repo's number in the job; all messages of one repo have the same. What cursor takes, once the repo is closed. */
   seq: number
+  /** Where only changes were asked for: these are what has changed since this revision. Absent: these are all records there are. */
+  since?: string
   receipt: NetworkExampleBackfillDefs.ReceiptView
 }
 

@@ -1,0 +1,83 @@
+import { createHash } from 'node:crypto'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import {
+  BackfillClient,
+  DetailsDeleted,
+  InvalidManifest,
+  ManifestNotReady,
+  verifyManifest,
+} from '../../src/client/index.js'
+import { nsid } from '../api/support.js'
+import { finished, StandIns } from '../engine/support.js'
+import type { TestService } from '../support/service.js'
+import { eventually } from '../support/wait.js'
+
+/** The manifest as a third party gets it: from the service, checked with what the service publishes of itself. */
+
+const POST = 'network.example.post'
+
+let standIns: StandIns
+let on: TestService
+let client: BackfillClient
+
+beforeAll(async () => {
+  standIns = await StandIns.start()
+  on = await standIns.service()
+  const { did, key } = standIns.caller
+  client = new BackfillClient({ service: on.url, did, key })
+})
+
+afterAll(async () => {
+  await on?.[Symbol.asyncDispose]()
+  await standIns?.[Symbol.asyncDispose]()
+})
+
+/** The answer as it is sent. */
+async function request(params: Readonly<Record<string, string>>, acceptEncoding = 'identity') {
+  const authorization = await standIns.caller.authorization({ aud: on.did, lxm: nsid('exportRecords') })
+  const query = new URLSearchParams({ manifest: 'true', ...params })
+  return fetch(`${on.url}/xrpc/${nsid('exportRecords')}?${query}`, {
+    headers: { ...authorization, 'accept-encoding': acceptEncoding },
+  })
+}
+
+test('the manifest of a job is there after its end, and holds', async () => {
+  const pds = await standIns.pds()
+  const [held = '', ...others] = standIns.populate(pds, 5, 3)
+  const gate = Promise.withResolvers<void>()
+  pds.faults.plan({ kind: 'after', what: () => gate.promise }, { did: held })
+  const { id } = await client.createJob({ collections: [POST], repos: [held, ...others] })
+  await expect(Array.fromAsync(client.exportManifest(id))).rejects.toThrow(ManifestNotReady)
+  gate.resolve()
+  await finished(on.as(standIns.caller), id)
+  const { manifest } = await eventually(
+    () => client.getJobStatus(id),
+    (job) => job.manifest !== undefined,
+  )
+
+  const didDocument = await (await fetch(`${on.url}/.well-known/did.json`)).json()
+  const { head, hash } = await verifyManifest(client.exportManifest(id), didDocument)
+  expect(hash).toBe(manifest!.hash)
+  expect(head).toMatchObject({ job: id, service: on.did, repos: { total: 5, completed: 5 }, records: 15 })
+
+  const plain = await request({ job: id })
+  expect(plain.headers.get('content-disposition')).toContain(`"${id}.manifest.jsonl"`)
+  expect(plain.headers.get('content-encoding')).toBeNull()
+  const text = await plain.text()
+  expect(createHash('sha256').update(text).digest('hex')).toBe(hash)
+  const compressed = await request({ job: id }, 'zstd, gzip')
+  expect(compressed.headers.get('content-encoding')).toBe('gzip')
+  expect(await compressed.text()).toBe(text)
+  await expect(verifyManifest([text.replace('content', 'signed')], didDocument)).rejects.toThrow(
+    InvalidManifest,
+  )
+
+  const part = await request({ job: id, repo: held })
+  expect(part.status).toBe(400)
+  expect(await part.json()).toMatchObject({
+    error: 'InvalidRequest',
+    message: expect.stringContaining('repo'),
+  })
+  await client.deleteJobDetails(id)
+  await expect(Array.fromAsync(client.exportManifest(id))).rejects.toThrow(DetailsDeleted)
+})
