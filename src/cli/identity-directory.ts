@@ -1,6 +1,7 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { CompatibleOp, Operation } from '@did-plc/lib'
 import { exchange } from '../client/exchange.js'
-import { BackfillError } from '../client/index.js'
+import { BackfillError, InvalidResponse } from '../client/index.js'
 import { CommandError } from './exit.js'
 import type { PlcData } from './identity-plc.js'
 
@@ -38,14 +39,22 @@ export class PlcDirectory {
     return (await this.#ask(`/${did}/log/last`)) as CompatibleOp
   }
 
-  /** @throws CommandError when it refuses the operation */
+  /** @throws CommandError when it refuses the operation, or does not show it afterwards */
   async send(did: string, operation: Operation): Promise<void> {
     try {
       await this.#ask(`/${did}`, operation)
     } catch (error) {
-      if (!(error instanceof BackfillError) || error.status < 400 || error.status >= 500) throw error
-      throw new CommandError(`The directory refuses the operation: ${error.message}`, { cause: error })
+      if (!(error instanceof BackfillError)) throw error
+      if (error.status >= 400 && error.status < 500) {
+        throw new CommandError(`The directory refuses the operation: ${error.message}`, { cause: error })
+      }
+      // It says yes with a plain "OK": whether it meant it, the next question shows.
+      if (!(error instanceof InvalidResponse)) throw error
     }
+    if (isDeepStrictEqual(await this.lastOperation(did), operation)) return
+    throw new CommandError(
+      `${this.#url} has taken the operation for ${did}, but does not show it. Try again in a while.`,
+    )
   }
 
   #ask(path: string, input?: unknown): Promise<unknown> {

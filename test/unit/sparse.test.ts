@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { rangesOf } from '../../src/atproto/repo/keys.js'
 import { missingNodes } from '../../src/atproto/repo/walk.js'
-import { BLOCKS_AT_ONCE_MAX, MethodUnsupported } from '../../src/atproto/sync.js'
+import { BLOCKS_AT_ONCE_MAX } from '../../src/atproto/sync.js'
 import type { SnapshotReading, SnapshotWish } from '../../src/engine/snapshot.js'
 import { probe, readBySparse, SparseTooLarge } from '../../src/engine/sparse.js'
 import { matchesCollection } from '../../src/jobs/scope.js'
