@@ -67,7 +67,7 @@ export function repoView(repo: RepoRow): RepoView {
     ...present('retryAt', repo.retry_at?.toISOString()),
     ...(repo.failure && { failure: failureView(repo.failure, repo.message) }),
     ...present('reason', repo.reason),
-    ...present('receipt', receiptView(repo)),
+    ...present('receipt', receiptView({ ...repo, method: repo.receipt_method })),
   }
 }
 

@@ -112,7 +112,7 @@ export async function manifestRepos(
 ): Promise<ManifestRepo[]> {
   const repos = trx
     .selectFrom('job_repo')
-    .select(['did', 'repo', 'host', 'status', 'method', 'failure', 'reason'])
+    .select(['did', 'repo', 'host', 'status', 'failure', 'reason'])
     .where('job', '=', job)
     .where('did', '>', after)
     .orderBy('did')
@@ -140,7 +140,7 @@ export async function manifestRepos(
     .select([
       'r.did',
       'r.status',
-      'r.method',
+      'c.method',
       'r.failure',
       'r.reason',
       'h.origin',

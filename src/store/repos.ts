@@ -129,6 +129,7 @@ export async function listRepos(
       'c.counts',
       'c.level',
       'c.records as receipt_records',
+      'c.method as receipt_method',
       'c.completed_at',
       'c.unreadable',
       'c.unreadable_first',

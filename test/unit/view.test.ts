@@ -34,7 +34,7 @@ const job: JobRow = {
 const repo: RepoRow = {
   ...{ did: DID, status: 'waiting', method: null, failure: null, reason: null, message: null, attempts: 0 },
   ...{ records: 0, retry_at: null, origin: null, handle: null, rev: null, data_cid: null, counts: null },
-  ...{ level: null, receipt_records: null, completed_at: null, receipt_origin: null },
+  ...{ level: null, receipt_records: null, receipt_method: null, completed_at: null, receipt_origin: null },
   ...{ unreadable: null, unreadable_first: null },
 }
 
@@ -127,7 +127,13 @@ describe('a repo as a caller sees it', () => {
   })
 
   const receipt: Partial<RepoRow> = {
-    ...{ status: 'completed', method: 'list-records', records: 3, level: 'content', receipt_records: 3 },
+    ...{
+      status: 'completed',
+      receipt_method: 'list-records',
+      records: 3,
+      level: 'content',
+      receipt_records: 3,
+    },
     ...{ completed_at: AT, origin: 'https://new.example.com', receipt_origin: 'https://old.example.com' },
     counts: { 'com.example.b': 2, 'com.example.none': 0, 'com.example.a': 1 },
   }
