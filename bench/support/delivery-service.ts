@@ -12,7 +12,8 @@ let peak = 0
 const look = () => {
   peak = Math.max(peak, process.memoryUsage.rss())
 }
-setInterval(look, 20)
+// Not more often: to ask costs a good part of a millisecond.
+setInterval(look, 100)
 
 process.on('message', () => {
   look()

@@ -123,11 +123,23 @@ function* checkPrometheus(facts: Facts, ours: readonly string[]): Generator<stri
   parse(facts.text('deploy/alerts.yml'))
   yield* unknownMetrics(facts, 'deploy/alerts.yml')
   yield* unknownMetrics(facts, 'docs/operations.md')
+  yield* untoldMetrics(facts, 'docs/operations.md')
 }
 
 function* unknownMetrics(facts: Facts, path: string): Generator<string> {
-  const named = new Set([...facts.text(path).matchAll(/\baquifer_[a-z_]+\b/g)].map(([name]) => name))
-  for (const name of named) if (!facts.metrics.has(name)) yield `${path} names ${name}, which is no metric`
+  for (const name of metricsIn(facts, path))
+    if (!facts.metrics.has(name)) yield `${path} names ${name}, which is no metric`
+}
+
+function* untoldMetrics(facts: Facts, path: string): Generator<string> {
+  const told = metricsIn(facts, path)
+  for (const name of facts.metrics) if (!told.has(name)) yield `${path} does not tell of ${name}`
+}
+
+/** The metrics that a text names; the parts of a histogram count as the whole. */
+function metricsIn(facts: Facts, path: string): Set<string> {
+  const names = facts.text(path).matchAll(/\baquifer_[a-z_]+\b/g)
+  return new Set(Array.from(names, ([name]) => name.replace(/_seconds_(bucket|sum|count)$/, '_seconds')))
 }
 
 /** A value with what the operator has set, or with the default. */

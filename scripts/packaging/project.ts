@@ -51,12 +51,10 @@ export class Facts {
     )
   }
 
-  /** The names of our metrics, with those that a histogram has. */
+  /** The names of our metrics. */
   get metrics(): ReadonlySet<string> {
-    const text = this.text('src/metrics.ts')
-    const names = [...text.matchAll(/'(aquifer_[a-z_]+)'/g)].map(([, name]) => name!)
-    const parts = names.flatMap((name) => ['_bucket', '_sum', '_count'].map((end) => `${name}${end}`))
-    return new Set([...names, ...parts.filter((part) => /_seconds_/.test(part))])
+    const names = this.text('src/metrics.ts').matchAll(/'(aquifer_[a-z_]+)'/g)
+    return new Set(Array.from(names, ([, name]) => name!))
   }
 }
 

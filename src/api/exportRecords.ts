@@ -4,8 +4,10 @@ import { constants, createGzip, createZstdCompress } from 'node:zlib'
 import { InvalidRequestError, XRPCError } from '@atproto/xrpc-server'
 import type {
   QueryParams,
+  RecordDeleted,
   RepoComplete,
   RepoRestarted,
+  RepoUnavailable,
   Trailer,
 } from '../../codegen/server/types/network/example/backfill/exportRecords.js'
 import { Standings } from '../jobs/callers.js'
@@ -28,7 +30,7 @@ const ENCODERS: Readonly<Record<string, () => Transform>> = {
 }
 
 /** Shorter pieces are put together; a longer one goes out as it is. */
-const PIECE_LENGTH = 32 * 1024
+const PIECE_LENGTH = 256 * 1024
 
 export function exportRecords(methods: Methods, ctx: ApiContext): void {
   const standings = new Standings(ctx, RIGHTS_EVERY_MS)
@@ -68,8 +70,9 @@ export function exportRecords(methods: Methods, ctx: ApiContext): void {
 }
 
 /** @throws InvalidRequestError for a part of a manifest: it is signed as a whole */
-function checkIsWhole({ collection, repo, cursor }: QueryParams): void {
-  const part = Object.entries({ collection, repo, cursor }).find(([, value]) => value !== undefined)
+function checkIsWhole({ collection, repo, cursor, changes }: QueryParams): void {
+  const parts = { collection, repo, cursor, changes: changes || undefined }
+  const part = Object.entries(parts).find(([, value]) => value !== undefined)
   if (part) throw new InvalidRequestError(`manifest is for the whole job: it cannot go with ${part[0]}`)
 }
 

@@ -7,7 +7,6 @@ import { serviceDidDocument } from '../auth/did-document.js'
 import { BackfillError } from '../client/index.js'
 import { type Config, readConfig } from '../config.js'
 import { openServiceKey } from '../service-key.js'
-import { explain } from './advice.js'
 import { assertCanAsk, confirm } from './confirm.js'
 import { CommandError, EXIT, Interrupted, UsageError } from './exit.js'
 import { PlcDirectory } from './identity-directory.js'
@@ -27,6 +26,7 @@ import {
 import { readOrMakeKey, readPrivateKey, writeNewKey } from './key-files.js'
 import { untilInterrupted } from './signals.js'
 import { print, printJson, printLine } from './stdout.js'
+import { plain } from './text.js'
 
 export interface CreateOptions {
   readonly plc?: boolean
@@ -56,7 +56,7 @@ export async function createIdentity(options: CreateOptions): Promise<number> {
   const config = readConfig(process.env)
   assertCanCreate(config, options)
   if (!yes) assertCanAsk()
-  return attempt(config, async (signal) => {
+  return attempt(async (signal) => {
     const rotation = await readOrMakeKey(rotationKeyOf(options))
     const rotationKeys = [...recoveryKey, rotation.key.did()]
     const identity = await identityOf(config)
@@ -86,7 +86,7 @@ export async function updateIdentity(options: UpdateOptions): Promise<number> {
   const { did } = config.identity
   assertCanUpdate(config)
   if (!yes && !dryRun) assertCanAsk()
-  return attempt(config, async (signal) => {
+  return attempt(async (signal) => {
     const key = await readPrivateKey(rotationKeyOf(options))
     const directory = new PlcDirectory(config.network.directoryUrl, signal)
     const before = await readData(directory, config)
@@ -116,7 +116,7 @@ export async function updateIdentity(options: UpdateOptions): Promise<number> {
 /** Prints what the world knows of this service, and where the settings say something else. */
 export async function showIdentity({ json = false }: { readonly json?: boolean }): Promise<number> {
   const config = readConfig(process.env)
-  return attempt(config, async (signal) => {
+  return attempt(async (signal) => {
     const { did } = config.identity
     const shown = did.startsWith('did:plc:')
       ? shownOf(did, await readData(new PlcDirectory(config.network.directoryUrl, signal), config))
@@ -138,7 +138,7 @@ interface ShownIdentity {
   readonly rotationKeys?: readonly string[]
 }
 
-async function attempt(config: Config, use: (signal: AbortSignal) => Promise<number>): Promise<number> {
+async function attempt(use: (signal: AbortSignal) => Promise<number>): Promise<number> {
   const { signal, restore } = untilInterrupted()
   try {
     return await use(signal)
@@ -146,8 +146,8 @@ async function attempt(config: Config, use: (signal: AbortSignal) => Promise<num
     if (signal.aborted && !(error instanceof Interrupted)) throw new Interrupted('Interrupted.')
     if (!(error instanceof BackfillError)) throw error
     // The message names the directory; PLC_URL is where another is named.
-    if (error.status === 0) throw new CommandError(`${error.message}\nIs PLC_URL right?`, { cause: error })
-    throw explain(error, { service: config.server.publicUrl, did: config.identity.did, isAccount: false })
+    const advice = error.status === 0 ? '\nIs PLC_URL right?' : ''
+    throw new CommandError(`${plain(error.message)}${advice}`, { cause: error })
   } finally {
     restore()
   }

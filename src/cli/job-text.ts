@@ -87,6 +87,7 @@ export function jobCard(job: JobView, maxWidth: number): string {
   const lines: [string, string | undefined][] = [
     ['job', job.id],
     ['name', job.name],
+    ['refreshes', job.refreshes],
     ['status', job.status === job.stage ? job.status : `${job.status} (${job.stage})`],
     ['progress', describe(progressOf(job), 0, null)],
     ['collections', job.collections?.join(' ') ?? 'all'],
@@ -101,6 +102,7 @@ export function jobCard(job: JobView, maxWidth: number): string {
       `${count(failure.count)} × ${failure.class}${failure.retryable ? ' (may go away by itself)' : ''}`,
     ]),
     ['error', job.error],
+    ['records', job.purge && (job.purge === 'purged' ? 'purged' : 'being purged')],
   ]
   return lines
     .filter(([, value]) => value !== undefined && value !== '')

@@ -1,7 +1,7 @@
 import { open, stat } from 'node:fs/promises'
 import { formatPrivateKey, generateKey, type PrivateKey, parsePrivateKey } from '../client/index.js'
 import { readKey } from './credentials.js'
-import { CommandError } from './exit.js'
+import { CommandError, UsageError } from './exit.js'
 
 /** Private keys in files. No key is ever part of a message. */
 
@@ -52,7 +52,13 @@ export async function writeKeyFile(path: string, privateKey: string): Promise<vo
   }
 }
 
-/** The file that is meant, unless the text is a key itself. */
+/** What somebody means as a key, and not as a file's name. */
+const LIKE_A_KEY = /^(z[1-9A-HJ-NP-Za-km-z]{40,}|[0-9a-f]{64})$/i
+
+/**
+ * The file that is meant, unless the text is a key itself.
+ * @throws UsageError for a key with a mistake in it, which is not repeated
+ */
 function pathIn(given: string): string | null {
   const text = given.trim()
   if (text.startsWith('@')) return text.slice(1)
@@ -60,7 +66,10 @@ function pathIn(given: string): string | null {
     parsePrivateKey(text)
     return null
   } catch {
-    return text
+    if (!LIKE_A_KEY.test(text)) return text
+    throw new UsageError(
+      'What was given looks like a private key, but is none of K-256 or P-256 in multibase. Name a file, or copy it again.',
+    )
   }
 }
 

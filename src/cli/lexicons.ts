@@ -11,7 +11,7 @@ import { type LexiconRepo, readPublished, writeLexicons } from './lexicons-repo.
 import { dnsLines, lexiconLines } from './lexicons-text.js'
 import { untilInterrupted } from './signals.js'
 import { print, printJson } from './stdout.js'
-import { counted } from './text.js'
+import { counted, plain } from './text.js'
 
 interface LexiconOptions {
   readonly dir?: string
@@ -38,61 +38,67 @@ const PLC_URL = 'https://plc.directory'
 export async function publishLexicons(options: PublishOptions): Promise<number> {
   const { login, pds, dir, dns, json = false, yes = false, dryRun = false } = options
   if (!yes && !dryRun) assertCanAsk()
-  return attempt(login, async (signal) => {
-    const lexicons = await readLexicons(dir)
-    const session = await logIn(login, pds, signal)
-    const { commit, lexicons: published } = await readPublished(session, signal)
-    const states = compareLexicons(lexicons, published)
-    const answers = await askDns(groupsOf(lexicons.map(({ nsid }) => nsid)), dns)
-    if (!json) await printReport(session, states, answers)
-    const due = states.filter(({ state }) => state === 'new' || state === 'changed')
-    if (!dryRun && due.length > 0) {
-      if (!yes) {
-        const question = `Publish ${counted(due.length, 'lexicon')} in the repo of ${session.did}?`
-        await confirm(question, 'Nothing was published.', signal)
+  return attempt(
+    (error) => explainLogin(error, login),
+    async (signal) => {
+      const lexicons = await readLexicons(dir)
+      const session = await logIn(login, pds, signal)
+      const { commit, lexicons: published } = await readPublished(session, signal)
+      const states = compareLexicons(lexicons, published)
+      const answers = await askDns(groupsOf(lexicons.map(({ nsid }) => nsid)), dns)
+      if (!json) await printReport(session, states, answers)
+      const due = states.filter(({ state }) => state === 'new' || state === 'changed')
+      if (!dryRun && due.length > 0) {
+        if (!yes) {
+          const question = `Publish ${counted(due.length, 'lexicon')} in the repo of ${session.did}?`
+          await confirm(question, 'Nothing was published.', signal)
+        }
+        const names = new Set(due.map(({ nsid }) => nsid))
+        const there = new Set(published.map(({ nsid }) => nsid))
+        const chosen = lexicons.filter(({ nsid }) => names.has(nsid))
+        await writeLexicons(session, chosen, there, commit, signal).catch(explainSwap)
       }
-      const names = new Set(due.map(({ nsid }) => nsid))
-      const there = new Set(published.map(({ nsid }) => nsid))
-      const chosen = lexicons.filter(({ nsid }) => names.has(nsid))
-      await writeLexicons(session, chosen, there, commit, signal).catch(explainSwap)
-    }
-    if (json) await printJson({ ...reportOf(session, states, answers), published: dryRun ? 0 : due.length })
-    process.stderr.write(afterPublish(session, due.length, dryRun, answers))
-    return EXIT.done
-  })
+      if (json) await printJson({ ...reportOf(session, states, answers), published: dryRun ? 0 : due.length })
+      process.stderr.write(afterPublish(session, due.length, dryRun, answers))
+      return EXIT.done
+    },
+  )
 }
 
 /** Compares what DNS names and what is published there with the files. */
 export async function checkLexicons({ dir, dns, did, json = false }: CheckOptions): Promise<number> {
-  return attempt(did, async (signal) => {
-    const lexicons = await readLexicons(dir)
-    const answers = await askDns(groupsOf(lexicons.map(({ nsid }) => nsid)), dns)
-    const repos = await Promise.all(
-      didsOf(did, answers).map(async (each) => {
-        const repo = await locate(each, signal)
-        const { lexicons: published } = await readPublished(repo, signal)
-        return { repo, states: compareLexicons(ofRepo(lexicons, each, did, answers), published) }
-      }),
-    )
-    if (json) {
-      await printJson({
-        dns: answers.map((answer) => dnsReport(answer, did)),
-        repos: repos.map(({ repo, states }) => ({ did: repo.did, pds: repo.pds, lexicons: states })),
-      })
-    } else {
-      for (const { repo, states } of repos) await printLines([repoLine(repo), ...lexiconLines(states)])
-      await printLines(dnsLines(answers, did))
-    }
-    const problems = checkProblems(repos, answers, did)
-    process.stderr.write(
-      problems.length === 0 ? 'Everything is published as in the files.\n' : problems.join(''),
-    )
-    return problems.length === 0 ? EXIT.done : EXIT.failed
-  })
+  return attempt(
+    (error) => new CommandError(plain(error.message), { cause: error }),
+    async (signal) => {
+      const lexicons = await readLexicons(dir)
+      const answers = await askDns(groupsOf(lexicons.map(({ nsid }) => nsid)), dns)
+      const repos = await Promise.all(
+        didsOf(did, answers).map(async (each) => {
+          const repo = await locate(each, signal)
+          const { lexicons: published } = await readPublished(repo, signal)
+          return { repo, states: compareLexicons(ofRepo(lexicons, each, did, answers), published) }
+        }),
+      )
+      if (json) {
+        await printJson({
+          dns: answers.map((answer) => dnsReport(answer, did)),
+          repos: repos.map(({ repo, states }) => ({ did: repo.did, pds: repo.pds, lexicons: states })),
+        })
+      } else {
+        for (const { repo, states } of repos) await printLines([repoLine(repo), ...lexiconLines(states)])
+        await printLines(dnsLines(answers, did))
+      }
+      const problems = checkProblems(repos, answers, did)
+      process.stderr.write(
+        problems.length === 0 ? 'Everything is published as in the files.\n' : problems.join(''),
+      )
+      return problems.length === 0 ? EXIT.done : EXIT.failed
+    },
+  )
 }
 
 async function attempt(
-  who: string | undefined,
+  explained: (error: BackfillError) => Error,
   use: (signal: AbortSignal) => Promise<number>,
 ): Promise<number> {
   const { signal, restore } = untilInterrupted()
@@ -100,12 +106,17 @@ async function attempt(
     return await use(signal)
   } catch (error) {
     if (signal.aborted && !(error instanceof Interrupted)) throw new Interrupted('Interrupted.')
-    // The service has no part in this: who does not answer is a PDS or the directory, which the message names.
-    const context = { service: 'no service', did: who, isAccount: true }
-    throw error instanceof BackfillError ? explain(error, context) : error
+    throw error instanceof BackfillError ? explained(error) : error
   } finally {
     restore()
   }
+}
+
+/** The service has no part in this: who refuses or does not answer is a PDS or the directory, which the message names. */
+function explainLogin(error: BackfillError, login: string): Error {
+  if (error.status === 404 || error.status === 501)
+    return new CommandError(`${plain(error.message)}\nIs --pds right?`)
+  return explain(error, { service: 'no service', did: login, isAccount: true })
 }
 
 async function logIn(login: string, pds: string | undefined, signal: AbortSignal): Promise<PdsSession> {

@@ -75,7 +75,7 @@ async function followJob(
   try {
     for (;;) {
       const onReconnect = () => show({ lostAt: watched.now.lostAt ?? Date.now() })
-      for await (const message of client.subscribeJob(id, { signal, onReconnect })) {
+      for await (const message of client.watch(id, { signal, onReconnect })) {
         isHeard = true
         show(heard(watched.now, message))
       }

@@ -40,7 +40,7 @@ import type { JobMessage } from './job-messages.js'
 import { allPages } from './pages.js'
 import { cursorOf, type JobEnd, type RecordMessage } from './record-messages.js'
 import { repoOf } from './repo.js'
-import type { StreamOptions } from './stream.js'
+import { consume, type StreamOptions } from './stream.js'
 import { type WaitOptions, waitForEnd } from './wait.js'
 
 export type BackfillClientOptions = CallerOptions & Credentials
@@ -314,7 +314,7 @@ export class BackfillClient {
    * taken.
    * @throws FutureCursor
    */
-  subscribeJob(job: string, options: StreamOptions = {}): AsyncGenerator<JobMessage, void, undefined> {
+  watch(job: string, options: StreamOptions = {}): AsyncGenerator<JobMessage, void, undefined> {
     return this.#caller.subscribe<JobMessage>(
       ids.NetworkExampleBackfillSubscribeJob,
       { job },
@@ -324,6 +324,19 @@ export class BackfillClient {
       },
       options,
     )
+  }
+
+  /**
+   * The same by a function that gets each message, and acknowledges it by returning.
+   * @returns how the job ended
+   * @throws what `watch` and the function throw
+   */
+  consumeEvents(
+    job: string,
+    take: (message: JobMessage) => Promise<void> | void,
+    options: StreamOptions = {},
+  ): Promise<Extract<JobMessage, { type: 'jobCompleted' }>> {
+    return consume(this.watch(job, options), take)
   }
 
   /**
@@ -351,16 +364,12 @@ export class BackfillClient {
    * @returns how the job ended, once everything has been handed over
    * @throws what `records` and the function throw
    */
-  async consumeRecords(
+  consumeRecords(
     job: string,
     take: (message: RecordMessage) => Promise<void> | void,
     options: RecordsOptions = {},
   ): Promise<JobEnd> {
-    for await (const message of this.records(job, options)) {
-      await take(message)
-      if (message.type === 'jobCompleted') return message
-    }
-    throw new Error('a stream of records ended before its last message')
+    return consume(this.records(job, options), take)
   }
 
   /**

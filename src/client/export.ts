@@ -120,11 +120,16 @@ function* messagesIn(
   if (records.length > 0) yield { type: 'records', records }
 }
 
-/** All lines at once: no line has a break in it, since JSON writes those in other ways. */
+const COMMA = 0x2c
+
+/**
+ * All lines at once: no line has a break in it, since JSON writes those in other ways. The breaks become commas where
+ * they are, which spares another copy of everything.
+ */
 function parse(lines: Buffer, request: Pick<ExchangeRequest, 'peer' | 'url'>): Record<string, unknown>[] {
   try {
-    const list = lines.toString('utf8', 0, lines.length - 1).replaceAll('\n', ',')
-    return JSON.parse(`[${list}]`)
+    for (let at = lines.indexOf(NEWLINE); at >= 0; at = lines.indexOf(NEWLINE, at + 1)) lines[at] = COMMA
+    return JSON.parse(`[${lines.toString('utf8', 0, lines.length - 1)}]`)
   } catch (error) {
     throw error instanceof BackfillError ? error : invalid(request, 'has a line that is not JSON', error)
   }

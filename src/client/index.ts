@@ -44,6 +44,7 @@ export {
   type PutCallerInput,
   type RecordsOptions,
   type RecordsPage,
+  type RefreshJobOptions,
   type ReposPage,
   type RetryJobOptions,
   type ServiceDescription,

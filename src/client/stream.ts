@@ -76,6 +76,24 @@ export async function* follow<Message>(
   }
 }
 
+/** Gives messages to a function, each when the one before has been taken. @returns the last one */
+export async function consume<Message extends { readonly type: string }>(
+  messages: AsyncIterable<Message>,
+  take: (message: Message) => Promise<void> | void,
+): Promise<Extract<Message, { type: 'jobCompleted' }>> {
+  for await (const message of messages) {
+    await take(message)
+    if (isEnd(message)) return message
+  }
+  throw new Error('a stream ended before its last message')
+}
+
+function isEnd<Message extends { readonly type: string }>(
+  message: Message,
+): message is Extract<Message, { type: 'jobCompleted' }> {
+  return message.type === 'jobCompleted'
+}
+
 /** What is known of the connections so far. */
 export interface Outage {
   /** How many in a row did not work. */

@@ -53,10 +53,10 @@ const lineOf = (value: RawBuilder<unknown>) => sql<string>`
 
 /**
  * The records of a range, as far as it is to be read. Of what was stored without a rev nobody knows whether it has
- * changed.
+ * changed. JSON becomes text here, once: wherever a text is asked for it would be written and read again.
  */
 const RECORDS = sql`
-  select rkey, cid, rev, value from record
+  select rkey, cid, rev, value::text as value from record
   where record.repo = range.repo and record.collection = range.collection and record.rkey > range.after
     and case
       when range.since is null then record.cid is not null
@@ -93,8 +93,8 @@ export async function readStretches(
   const { rows } = await sql<FoundRecords & { last: string; largest: number; text: string }>`
     select stretch.* from ${rangeTable(ranges)} cross join lateral (
       select count(*)::int as found, count(cid)::int as records, ${DELETED} as gone, coalesce(max(rkey), '') as last,
-        coalesce(max(octet_length(value::text)), 0) as largest,
-        coalesce(string_agg(case when octet_length(value::text) > ${LARGE_BYTES} then null else ${lineOf(sql`value::text`)} end, ''), '')
+        coalesce(max(octet_length(value)), 0) as largest,
+        coalesce(string_agg(case when octet_length(value) > ${LARGE_BYTES} then null else ${lineOf(sql`value`)} end, ''), '')
           as text
       from (${RECORDS}) record
     ) stretch
@@ -133,7 +133,7 @@ function breaksIn(text: string): number {
 /** Reads as much of a range as fits a page, which is one record at least, whatever is in it. */
 async function readLarge(trx: Trx, range: Range): Promise<Stretch> {
   // In JSON line breaks mean nothing where they may stand.
-  const line = lineOf(sql`replace(value::text, E'\n', ' ')`)
+  const line = lineOf(sql`replace(value, E'\n', ' ')`)
   const { rows } = await sql<FoundRecords & { read: number; last: string | null; text: string | null }>`
     select count(*)::int as found, count(*) filter (where fits)::int as read,
       count(cid) filter (where fits)::int as records,
@@ -143,7 +143,7 @@ async function readLarge(trx: Trx, range: Range): Promise<Stretch> {
     from ${rangeTable([range])} cross join lateral (
       select record.*, sum(bytes) over (order by rkey rows unbounded preceding) - bytes < ${BYTES_MAX} as fits
       from (
-        select record.*, coalesce(octet_length(value::text), 0) as bytes from (${RECORDS}) record
+        select record.*, coalesce(octet_length(value), 0) as bytes from (${RECORDS}) record
       ) record
     ) record`.execute(trx)
   const { found, read, records, gone, last, text } = rows[0]!

@@ -74,6 +74,19 @@ interface OpenRepo {
   readonly rkey: string
 }
 
+/** Where a reader goes on, and how much it takes there. */
+interface Place {
+  /** Everything up to this number has been read. */
+  readonly after: number
+  readonly open: OpenRepo | null
+  /** Repos looked up at once. */
+  readonly look: number
+  /** Records of a page. */
+  readonly rows: number
+  /** The next range has large values, or such with line breaks. */
+  readonly isLarge: boolean
+}
+
 /** The most rows of a page. */
 const ROWS_MAX = 4_000
 
@@ -110,62 +123,59 @@ export class DeliveryReader {
   readonly #db: Db
   readonly #query: DeliveryQuery
   readonly #collectionIds = new Map<string, number>()
-  /** Everything up to this number has been read. */
-  #after: number
-  #open: OpenRepo | null = null
-  #look = REPOS_AT_FIRST
-  #rows = ROWS_AT_FIRST
-  /** The next range has large values, or such with line breaks. */
-  #isLarge = false
+  #place: Place
 
   /** @param after the number of the last repo that is not wanted any more */
   constructor(db: Db, query: DeliveryQuery, after: number) {
     this.#db = db
     this.#query = query
-    this.#after = after
+    this.#place = { after, open: null, look: REPOS_AT_FIRST, rows: ROWS_AT_FIRST, isLarge: false }
   }
 
   /**
    * The next page. One that could not be read may be asked for again.
    * @throws DetailsGone
    */
-  page(): Promise<DeliveryPage> {
-    return this.#db
+  async page(): Promise<DeliveryPage> {
+    const { page, next } = await this.#db
       .transaction()
       .setIsolationLevel('repeatable read')
       .setAccessMode('read only')
       .execute((trx) => this.#read(trx))
+    // Only with a page that is handed out: the database may go away as late as at the end of the transaction.
+    this.#place = next
+    return page
   }
 
-  async #read(trx: Trx): Promise<DeliveryPage> {
-    const job = await readJob(trx, this.#query, { after: this.#after, limit: this.#look })
+  async #read(trx: Trx): Promise<{ page: DeliveryPage; next: Place }> {
+    const { after, look, isLarge } = this.#place
+    const job = await readJob(trx, this.#query, { after, limit: look })
     if (job?.details !== 'kept') throw new DetailsGone(job?.details ?? null)
     const { status, error, ended } = job
     // Numbers become visible in order: whoever sees one sees all below it.
-    const through = Math.max(this.#after, Math.min(this.#query.through ?? job.seq, job.seq))
+    const through = Math.max(after, Math.min(this.#query.through ?? job.seq, job.seq))
     if (ended.length === 0) {
-      this.#after = through
-      this.#open = null
-      return { status, error, repos: [], through, more: false }
+      const page = { status, error, repos: [], through, more: false }
+      return { page, next: { ...this.#place, after: through, open: null } }
     }
-    const isLast = ended.length < this.#look
+    const isLast = ended.length < look
     const receipts = await receiptsOf(trx, this.#query.scope, ended)
     await this.#learnCollections(trx, receipts)
     const plan = this.#plan(ended, receipts, await changedCollections(trx, this.#query, ended))
     const stretches = await readStretches(
       trx,
       plan.flatMap(({ ranges }) => ranges),
-      this.#isLarge,
+      isLarge,
     )
-    const { repos, open, isLarge } = assemble(plan, stretches)
-    const isWhole = isLast && repos.length === ended.length && open === null
-    // Nothing below may throw: the reader moves on only with a page that is handed out.
-    this.#after = isWhole ? through : (repos.findLast((repo) => repo.ends)?.seq ?? this.#after)
-    this.#open = open
-    this.#isLarge = isLarge
-    if (repos.length === this.#look) this.#look = Math.min(4 * this.#look, REPOS_MAX)
-    this.#rows = rowsOf(repos, this.#query.pageBytes ?? BYTES_MAX) ?? this.#rows
-    return { status, error, repos, through: this.#after, more: !isWhole }
+    const { repos, ...place } = assemble(plan, stretches)
+    const isWhole = isLast && repos.length === ended.length && place.open === null
+    const next: Place = {
+      ...place,
+      after: isWhole ? through : (repos.findLast((repo) => repo.ends)?.seq ?? after),
+      look: repos.length === look ? Math.min(4 * look, REPOS_MAX) : look,
+      rows: rowsOf(repos, this.#query.pageBytes ?? BYTES_MAX) ?? this.#place.rows,
+    }
+    return { page: { status, error, repos, through: next.after, more: !isWhole }, next }
   }
 
   async #learnCollections(trx: Trx, receipts: ReadonlyMap<number, RepoReceipts>): Promise<void> {
@@ -186,16 +196,17 @@ export class DeliveryReader {
     receipts: ReadonlyMap<number, RepoReceipts>,
     changed: ReadonlyMap<number, readonly Stored[]>,
   ): PlannedRepo[] {
+    const { open: before, rows: most } = this.#place
     const plan: PlannedRepo[] = []
     let rows = 0
     for (const repo of ended) {
       const outcome = outcomeOf(repo, receipts.get(repo.repo), this.#query.changes ?? false)
       const version = receipts.get(repo.repo)?.version ?? ''
-      const open = this.#open?.seq === repo.seq && this.#open.version === version ? this.#open : null
+      const open = before?.seq === repo.seq && before.version === version ? before : null
       const ranges = this.#rangesOf(repo, outcome, open, changed.get(repo.repo) ?? [])
       plan.push({ repo, outcome, version, ranges, begins: open === null })
       rows += ranges.reduce((sum, { limit }) => sum + limit - UNCOUNTED, 0)
-      if (rows >= this.#rows) break
+      if (rows >= most) break
     }
     return plan
   }
@@ -217,7 +228,7 @@ export class DeliveryReader {
         collection: nsid,
         collectionId: id,
         after: nsid === open?.collection ? open.rkey : '',
-        limit: Math.min(records, this.#rows) + UNCOUNTED,
+        limit: Math.min(records, this.#place.rows) + UNCOUNTED,
         since,
       }))
   }

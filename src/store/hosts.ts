@@ -131,9 +131,11 @@ export async function hostsWithWork(db: Db, now: Date): Promise<number[]> {
     select host.id from host
     where host.next_request_at <= ${now} and exists (
       select 1 from job
-      where job.status = 'running' and exists (
-        select 1 from job_repo r
+      -- One look for each pair. By exists a planner without statistics may read all that is due, wherever it is.
+      where job.status = 'running' and (
+        select true from job_repo r
         where r.host = host.id and r.job = job.key and r.status in ('resolved', 'fetching') and r.retry_at is null
+        limit 1
       )
     )`.execute(db)
   return rows.map((row) => row.id)

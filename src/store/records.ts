@@ -111,12 +111,15 @@ async function rangesOf(
   from: RecordPosition,
 ): Promise<Range[]> {
   if (repos.length === 0) return []
+  const numbers = repos.map(({ repo }) => repo)
   const receipts = await db
     .selectFrom('receipt')
     .select(['repo', 'counts'])
     .where('scope', '=', query.scope)
-    .where('repo', '=', sql<number>`any(${repos.map(({ repo }) => repo)}::bigint[])`)
-    .where(sql<boolean>`(select reason from account_state a where a.repo = receipt.repo) is null`)
+    .where('repo', '=', sql<number>`any(${numbers}::bigint[])`)
+    .where(sql<boolean>`repo <> all (array(
+      select a.repo from account_state a where a.reason is not null and a.repo = any(${numbers}::bigint[])
+    ))`)
     .execute()
   const countsOf = new Map(receipts.map(({ repo, counts }) => [repo, counts]))
   const idOf = await collectionIds(db, query, [...countsOf.values()])

@@ -25,6 +25,7 @@ import * as retryJob from '../../codegen/client/types/network/example/backfill/r
 import { moveJob } from '../../src/store/transitions.js'
 import { createPlcCaller } from '../support/network/caller.js'
 import { type Backfill, startTestService, type TestService } from '../support/service.js'
+import { newAddress } from './auth-support.js'
 import { type Directory, exchange, startDirectory } from './support.js'
 
 /** What the lexicons promise against what the service does. */
@@ -69,6 +70,7 @@ beforeAll(async () => {
     BACKFILL_ACCESS: 'allowlist',
     BACKFILL_ALLOW: caller!.did,
     BACKFILL_ADMINS: boss!.did,
+    TRUST_PROXY: '1',
   }
   service = await startTestService({ network, engine: false, environment })
   backfill = service.as(caller!)
@@ -342,7 +344,8 @@ describe('every method of the lexicons', () => {
 
   test.each(methods.map(({ id, main }) => [id, main] as const))('is answered: %s', async (id, main) => {
     const method = main.type === 'procedure' ? 'POST' : 'GET'
-    const { status } = await exchange(`${service.url}/xrpc/${id}`, { method })
+    const headers = { 'x-forwarded-for': newAddress() }
+    const { status } = await exchange(`${service.url}/xrpc/${id}`, { method, headers })
     expect(status).not.toBe(501)
     expect(status).toBeLessThan(500)
   })
@@ -353,7 +356,9 @@ describe('every method of the lexicons', () => {
       expect(needed).not.toBe(/requires no auth/i.test(main.description ?? ''))
       const params = Object.keys(main.parameters?.properties ?? {}).includes('job') ? `?job=${job}` : ''
       const method = main.type === 'procedure' ? 'POST' : 'GET'
-      const { status } = await exchange(`${service.url}/xrpc/${id}${params}`, { method })
+      // Each from somewhere else: so many at once from one place would be too many.
+      const headers = { 'x-forwarded-for': newAddress() }
+      const { status } = await exchange(`${service.url}/xrpc/${id}${params}`, { method, headers })
       expect([id, status]).toEqual([id, needed ? 401 : 200])
     }
   })

@@ -245,6 +245,25 @@ describe('while there is something to do', () => {
     })
   })
 
+  test('repos that are given up together with their host', async () => {
+    await using own = await StandIns.start()
+    const silent = await own.pds()
+    own.populate(silent, 6, 1)
+    silent.faults.plan({ kind: 'reset' })
+    let ahead = 0
+    await using service = await own.service({
+      environment: { HOST_GIVE_UP_HOURS: '1' },
+      overrides: { now: () => Date.now() + ahead },
+    })
+    await service.as(own.caller).createJob({ collections: [POST], level: 'content' })
+    const parked = (found: Sample[]) => values(found, 'aquifer_hosts').parked === 1
+    await eventually(() => scrape(service.url), parked, 20_000)
+    ahead = 61 * 60_000
+    const failed = (found: Sample[]) => values(found, 'aquifer_repos_failed_total')['host-unavailable'] === 6
+    const seen = await eventually(() => scrape(service.url), failed, 20_000)
+    expect(values(seen, 'aquifer_events_total')['host.given-up']).toBe(1)
+  })
+
   test('followers of a job, what they have taken, and what waits for them', async () => {
     await using own = await StandIns.start()
     own.directory.faults.plan(answer(500))

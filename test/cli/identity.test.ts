@@ -1,7 +1,6 @@
 import { existsSync } from 'node:fs'
 import { chmod, mkdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { getSigningDidKey } from '@atproto/common-web'
 import { Secp256k1Keypair } from '@atproto/crypto'
 import { IdResolver } from '@atproto/identity'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -178,6 +177,19 @@ describe('creating', () => {
     expect(refused.stderr).not.toContain('not a key at all')
   })
 
+  test('takes a key with a mistake in it for no file, and does not repeat it', async () => {
+    const text = await formatPrivateKey(await generateKey())
+    for (const wrong of [text.slice(0, -1), OTHER_KEY]) {
+      const { code, stdout, stderr } = await identity(['create', '--plc', '--yes'], {
+        AQUIFER_ROTATION_KEY: wrong,
+      })
+      expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+      expect(stderr).toContain('looks like a private key')
+      expect(stderr).not.toContain(wrong)
+      expect(existsSync(join(folder, wrong))).toBe(false)
+    }
+  })
+
   test('says which directory does not answer, and keeps the key for the next time', async () => {
     const file = newFile()
     const url = `http://localhost:${await findFreePort()}`
@@ -328,7 +340,7 @@ describe('a service with the DID that was made', () => {
       const document = await resolver.did.ensureResolve(did, true)
       const entry = document.service?.find(({ id }) => id.endsWith('#atproto_backfill'))
       expect(entry?.serviceEndpoint).toBe(service.url)
-      expect(getSigningDidKey(document)).toBe(await serviceKey(SERVICE_KEY))
+      expect(await resolver.did.resolveAtprotoKey(did, true)).toBe(await serviceKey(SERVICE_KEY))
 
       const lxm = 'network.example.backfill.listJobs'
       for (const aud of [did, `${did}#atproto_backfill`]) {

@@ -73,8 +73,13 @@ describe('steering jobs from the command line', () => {
     const refused = await aquifer(['jobs', 'resume', job], { env })
     expect(refused).toMatchObject({ code: 1, stdout: '' })
     expect(refused.stderr).toMatch(/is (running|completed).*\n"aquifer jobs status" shows/)
-    for (const verb of ['pause', 'resume', 'cancel', 'retry', 'pds', 'delete-details']) {
-      const args = ['jobs', verb, UNKNOWN_JOB, ...(verb === 'delete-details' ? ['--yes'] : [])]
+    for (const verb of ['pause', 'resume', 'cancel', 'retry', 'refresh', 'pds', 'delete-details', 'purge']) {
+      const args = [
+        'jobs',
+        verb,
+        UNKNOWN_JOB,
+        ...(['delete-details', 'purge'].includes(verb) ? ['--yes'] : []),
+      ]
       const { code, stderr } = await aquifer(args, { env })
       expect({ verb, code }).toEqual({ verb, code: 1 })
       expect(stderr).toContain('"aquifer jobs list" shows the jobs that')
@@ -129,6 +134,25 @@ describe('steering jobs from the command line', () => {
       expect(jsonLines<JobView>(mine.stdout).map(({ id }) => id)).toContain(job)
       const others = await aquifer(['jobs', 'list', '--caller', NOBODY], { env })
       expect(others).toMatchObject({ code: 0, stdout: '' })
+    })
+
+    test('is repeated; what that one has fetched goes away after a yes', async () => {
+      const repeated = await aquifer(['jobs', 'refresh', job, '--name', 'again', '--json'], { env })
+      expect(repeated.code).toBe(0)
+      const next = JSON.parse(repeated.stdout) as JobView
+      expect(next).toMatchObject({ refreshes: job, name: 'again', totalRepos: 2 })
+      const watched = await aquifer(['jobs', 'watch', next.id], { env })
+      expect(watched.code).toBe(3)
+      const doubting = startOnTerminal(['jobs', 'purge', next.id], { env })
+      await doubting.until('[y/N]')
+      doubting.type('n\r')
+      const doubted = await doubting.ended
+      expect(doubted.code).toBe(1)
+      expect(screenOf(doubted.stdout).slice(-2)).toEqual(['Nothing was deleted.', ''])
+      const purged = await aquifer(['jobs', 'purge', next.id, '--yes'], { env })
+      expect(purged).toMatchObject({ code: 0, stdout: expect.stringMatching(/^purg(ing|ed)\n$/) })
+      const gone = await aquifer(['records', next.id], { env })
+      expect(gone).toMatchObject({ code: 1, stderr: expect.stringContaining('were deleted') })
     })
 
     test('loses its list of repos only after a yes', async () => {

@@ -2,7 +2,7 @@ import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { AtpAgent } from '@atproto/api'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { compareLexicons, fieldChanges } from '../../src/cli/lexicons-diff.js'
+import { compareLexicons, fieldChanges, type JsonObject } from '../../src/cli/lexicons-diff.js'
 import { dnsNameOf, findDid } from '../../src/cli/lexicons-dns.js'
 import { Closers } from '../../src/closers.js'
 import { startDns, type TestDns } from '../support/network/dns.js'
@@ -45,7 +45,7 @@ beforeEach(async () => {
   await save('listNotes', lexiconOf('listNotes', 'Lists notes.'))
 })
 
-function lexiconOf(name: string, description: string, parameters: Record<string, unknown> = {}) {
+function lexiconOf(name: string, description: string, parameters: JsonObject = {}) {
   const output = { encoding: 'application/json', schema: { type: 'object', properties: {} } }
   const main = { type: 'query', description, parameters: { type: 'params', properties: parameters }, output }
   return { lexicon: 1, id: `network.example.notes.${name}`, defs: { main } }
@@ -278,6 +278,15 @@ describe('checking', () => {
     expect(stdout).toContain('changed    network.example.notes.getNote\n  ~ defs.main.description')
     expect(stdout).toContain('new        network.example.notes.putNote\n')
     expect(stderr).toContain('2 lexicons not as in the files')
+  })
+
+  test('says who is not there to publish anything', async () => {
+    const nobody = 'did:plc:aaaaaaaaaaaaaaaaaaaaaaaa'
+    expect(await check('--did', nobody)).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: `there is no account ${nobody}\n`,
+    })
   })
 
   test('says what DNS must say, whatever is wrong with it', async () => {

@@ -237,7 +237,9 @@ describe('completion', () => {
     const { code, stdout, stderr } = await shell(line)
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     const [top, jobs, create, le, level, dash, file, shells, free] = stdout.split('\n')
-    expect(top).toBe('run jobs records manifest callers serve worker migrate config identity lexicons completion help')
+    expect(top).toBe(
+      'run jobs records manifest callers serve worker migrate config identity lexicons completion help',
+    )
     expect(jobs).toBe('create list status repos watch pause resume cancel retry pds delete-details help')
     expect([create, le, level]).toEqual(['create', '--level', 'none content signed'])
     expect(dash).toContain('--login')

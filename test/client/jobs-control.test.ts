@@ -44,6 +44,13 @@ describe('each method', () => {
       jobView(),
       { job: JOB, classes: ['repo-not-found'] },
     ],
+    [
+      'refreshJob',
+      (client) => client.refreshJob(JOB, { clientToken: 'one', name: 'again' }),
+      jobView({ refreshes: JOB }),
+      { job: JOB, clientToken: 'one', name: 'again' },
+    ],
+    ['purgeJob', (client) => client.purgeJob(JOB), jobView({ purge: 'purging' }), { job: JOB }],
     ['getPdsSummary', (client) => client.getPdsSummary(JOB), summary, null],
     ['deleteJobDetails', (client) => client.deleteJobDetails(JOB), { deletedRepos: 7 }, { job: JOB }],
     ['deleteAllJobDetails', (client) => client.deleteAllJobDetails(), { jobs: 2, deletedRepos: 7 }, null],

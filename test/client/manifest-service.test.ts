@@ -55,7 +55,8 @@ test('the manifest of a job is there after its end, and holds', async () => {
     (job) => job.manifest !== undefined,
   )
 
-  const didDocument = await (await fetch(`${on.url}/.well-known/did.json`)).json()
+  const response = await fetch(`${on.url}/.well-known/did.json`)
+  const didDocument = (await response.json()) as object
   const { head, hash } = await verifyManifest(client.exportManifest(id), didDocument)
   expect(hash).toBe(manifest!.hash)
   expect(head).toMatchObject({ job: id, service: on.did, repos: { total: 5, completed: 5 }, records: 15 })

@@ -1,14 +1,18 @@
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { callerDidDocument, formatPrivateKey, generateKey } from '../../src/client/index.js'
+import { VERSION } from '../../src/version.js'
+import { createDatabase } from '../support/database.js'
 import { createAccounts, putRecords, type StoredRecord } from '../support/network/accounts.js'
 import { findFreePort, LoopbackServer, sendJson } from '../support/network/loopback.js'
 import { type Network, startNetwork } from '../support/network/network.js'
-import { startTestService, type TestService } from '../support/service.js'
+import { SERVICE_KEY, startTestService, type TestService } from '../support/service.js'
+import { eventually } from '../support/wait.js'
 
 const run = promisify(execFile)
 const ROOT = resolve(import.meta.dirname, '../..')
@@ -18,12 +22,16 @@ const POST = 'com.example.post'
 /** A project that has installed the package as it would be published, and nothing else. */
 let project: string
 let directory: string
+/** The paths in the package. */
+let packed: string[]
 
 beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), 'aquifer-package-'))
   project = join(directory, 'project')
   await mkdir(project)
-  await install(await pack())
+  const { tarball, files } = await pack()
+  packed = files
+  await install(tarball)
   await cp(join(ROOT, 'examples'), project, { recursive: true })
 }, 180_000)
 
@@ -47,6 +55,51 @@ describe('the packed package in an empty project', () => {
     const packages = new Set(loaded.map((path) => /^(@[^/]+\/)?[^/]+/.exec(path)![0]))
     expect(packages).toContain('@atproto/crypto')
     for (const name of NOT_FOR_CALLERS) expect(packages).not.toContain(name)
+  })
+
+  test('holds the program, the client and the lexicons, and nothing that is not for users', () => {
+    const folders = new Set(packed.map((path) => path.split('/').slice(0, -1).slice(0, 2).join('/')))
+    expect([...folders].sort()).toEqual(['', 'bin', 'dist/codegen', 'dist/src', 'lexicons/network'])
+    expect(packed.filter((path) => !path.includes('/')).sort()).toEqual([
+      'CHANGELOG.md',
+      'LICENSE',
+      'README.md',
+      'package.json',
+    ])
+    expect(packed).toContain('bin/aquifer.js')
+    expect(packed.filter((path) => /\.(test|bench)\.|\.ts$/.test(path) && !path.endsWith('.d.ts'))).toEqual(
+      [],
+    )
+  })
+
+  test('has a program that runs', async () => {
+    const aquifer = join(project, 'node_modules/.bin/aquifer')
+    const { stdout: help } = await run(aquifer, ['--help'], onThisNode())
+    expect(help).toMatch(/^Usage: aquifer /)
+    for (const command of ['run', 'jobs', 'records', 'serve', 'worker', 'migrate', 'config'])
+      expect(help).toMatch(new RegExp(`^  ${command}\\b`, 'm'))
+    // Every command loads what it needs by itself: this one reads the settings.
+    const { stdout: settings } = await run(aquifer, ['config', '--json'], onThisNode({ PORT: '8080' }))
+    expect(JSON.parse(settings)).toMatchObject({ PORT: '8080', DATABASE_URL: '(embedded)' })
+    const { stdout: version } = await run(aquifer, ['--version'], onThisNode())
+    expect(version.trim()).toBe(VERSION)
+  })
+
+  test('starts a service', async () => {
+    const aquifer = join(project, 'node_modules/.bin/aquifer')
+    await using database = await createDatabase()
+    const port = await findFreePort()
+    const settings = { PORT: String(port), DATABASE_URL: database.url, SERVICE_KEY, LOG_LEVEL: 'info' }
+    const child = spawn(aquifer, ['serve', '--no-engine'], onThisNode(settings))
+    const ended = once(child, 'exit')
+    try {
+      const health = () => fetch(`http://localhost:${port}/xrpc/_health`).catch(() => null)
+      const answer = await eventually(health, (response) => response !== null, 20_000)
+      expect(await answer!.json()).toMatchObject({ version: VERSION, database: 'ok', engine: 'elsewhere' })
+    } finally {
+      child.kill('SIGTERM')
+    }
+    expect(await ended).toEqual([0, null])
   })
 
   test('has the lexicons too', async () => {
@@ -132,7 +185,7 @@ describe('the examples', () => {
 })
 
 /** Builds into a directory of its own: `dist` may be older, and others may be building it. */
-async function pack(): Promise<string> {
+async function pack(): Promise<{ tarball: string; files: string[] }> {
   const source = join(directory, 'source')
   await mkdir(source)
   const { files } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')) as { files: string[] }
@@ -151,8 +204,8 @@ async function pack(): Promise<string> {
     ['pack', '--ignore-scripts', '--json', '--pack-destination', directory],
     source,
   )
-  const [packed] = JSON.parse(stdout) as [{ filename: string }]
-  return join(directory, packed.filename)
+  const [{ filename, files: list }] = JSON.parse(stdout) as [{ filename: string; files: { path: string }[] }]
+  return { tarball: join(directory, filename), files: list.map(({ path }) => path) }
 }
 
 async function install(tarball: string): Promise<void> {
@@ -175,8 +228,13 @@ function node(parameters: string[], environment: Record<string, string> = {}) {
 }
 
 function shell(parameters: string[], environment: Record<string, string>) {
+  return run('bash', parameters, onThisNode(environment))
+}
+
+/** In the project, where `node` is the one that runs the tests. */
+function onThisNode(environment: Record<string, string> = {}) {
   const PATH = `${join(process.execPath, '..')}:${process.env.PATH}`
-  return run('bash', parameters, { cwd: project, env: { ...process.env, ...environment, PATH } })
+  return { cwd: project, env: { ...process.env, ...environment, PATH } }
 }
 
 /** @param types the packages of types besides those of the browser, which TypeScript brings along */
@@ -252,7 +310,7 @@ export async function use(): Promise<void> {
     const text: unknown = value?.text
     void [uri.length, text, total]
   }
-  for await (const message of client.subscribeJob(job.id, { cursor: 0 })) {
+  for await (const message of client.watch(job.id, { cursor: 0 })) {
     if (message.type === 'repoFetched') void message.recordsFetched.toFixed()
     // @ts-expect-error only some messages have a view
     void message.view

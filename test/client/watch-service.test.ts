@@ -48,13 +48,13 @@ describe('a stream of the real service', () => {
   afterAll(() => closers.close())
 
   test('begins with the whole job and ends with its end', async () => {
-    const messages = await collect(client.subscribeJob(job.id))
+    const messages = await collect(client.watch(job.id))
     expect(messages[0]).toMatchObject({ type: 'jobSnapshot', job: job.id, view: { id: job.id } })
     expect(messages.at(-1)).toMatchObject({ type: 'jobCompleted', status: 'completed' })
   })
 
   test('told again from the beginning has every repo in its latest state', async () => {
-    const messages = await collect(client.subscribeJob(job.id, { cursor: 0 }))
+    const messages = await collect(client.watch(job.id, { cursor: 0 }))
     const fetched = messages.filter(({ type }) => type === 'repoFetched')
     expect(fetched.map((message) => 'did' in message && message.did).sort()).toEqual(repos.toSorted())
     expect(fetched[0]).toMatchObject({ recordsFetched: 2, level: 'content' })
@@ -71,7 +71,7 @@ describe('a stream of the real service', () => {
     const stranger = await createPlcCaller(network.plc)
     const refusalOf = (as: { did: string; key: Caller['key'] }, options = {}) => {
       const other = new BackfillClient({ service: service.url, retry: QUICK_RETRY, ...as })
-      return collect(other.subscribeJob(job.id, options)).catch((error: unknown) => error)
+      return collect(other.watch(job.id, options)).catch((error: unknown) => error)
     }
     expect(await refusalOf(stranger)).toBeInstanceOf(JobNotFound)
     expect(await refusalOf(caller, { cursor: 10 ** 12 })).toBeInstanceOf(FutureCursor)
@@ -93,7 +93,7 @@ describe('a stream of the real service', () => {
     const fetched: string[] = []
     try {
       const onReconnect = (reconnect: Reconnect) => reconnects.push(reconnect)
-      for await (const message of patient.subscribeJob(id, { cursor: 0, onReconnect })) {
+      for await (const message of patient.watch(id, { cursor: 0, onReconnect })) {
         if (message.type === 'repoFetched') fetched.push(message.did)
         if (message.type !== 'repoFetched' || fetched.length !== 1) continue
         await running[Symbol.asyncDispose]()

@@ -65,7 +65,7 @@ describe('a stream', () => {
       ),
     )
     const client = await scriptedClient(service.url)
-    const messages = await collect(client.subscribeJob(JOB))
+    const messages = await collect(client.watch(JOB))
     expect(messages.map(brief)).toEqual([
       'jobSnapshot 1',
       'jobStageChanged 2',
@@ -86,7 +86,7 @@ describe('a stream', () => {
   test('asks for a job and a cursor, and calls itself by name', async () => {
     await using service = await startStreaming(sending(completed(8)))
     const client = await scriptedClient(service.url, { userAgent: 'feeds/1.0' })
-    await collect(client.subscribeJob(JOB, { cursor: 0 }))
+    await collect(client.watch(JOB, { cursor: 0 }))
     const [{ url, headers }] = service.arrivals as [(typeof service.arrivals)[0]]
     expect(url.pathname).toBe('/xrpc/network.example.backfill.subscribeJob')
     expect(Object.fromEntries(url.searchParams)).toEqual({ job: JOB, cursor: '0' })
@@ -104,7 +104,7 @@ describe('a stream', () => {
       ),
     )
     const client = await scriptedClient(service.url)
-    expect((await collect(client.subscribeJob(JOB))).map(brief)).toEqual(['jobCompleted 5'])
+    expect((await collect(client.watch(JOB))).map(brief)).toEqual(['jobCompleted 5'])
   })
 
   test.each([
@@ -113,7 +113,7 @@ describe('a stream', () => {
   ] as [string, Play, string][])('with %s is an InvalidResponse', async (_, play, message) => {
     await using service = await startStreaming(play)
     const client = await scriptedClient(service.url)
-    const error = await collect(client.subscribeJob(JOB)).catch((thrown: unknown) => thrown)
+    const error = await collect(client.watch(JOB)).catch((thrown: unknown) => thrown)
     expect(error).toBeInstanceOf(InvalidResponse)
     expect((error as Error).message).toContain(message)
     expect(service.arrivals).toHaveLength(1)
@@ -133,7 +133,7 @@ describe('a lost connection', () => {
     const reconnects: Reconnect[] = []
     const client = await scriptedClient(service.url)
     const messages = await collect(
-      client.subscribeJob(JOB, { onReconnect: (reconnect) => reconnects.push(reconnect) }),
+      client.watch(JOB, { onReconnect: (reconnect) => reconnects.push(reconnect) }),
     )
     expect(messages.map(brief)).toEqual([
       'repoDiscovered 1',
@@ -156,13 +156,13 @@ describe('a lost connection', () => {
       sending(completed(2)),
     )
     const client = await scriptedClient(service.url)
-    expect((await collect(client.subscribeJob(JOB))).map(brief)).toContain('jobCompleted 2')
+    expect((await collect(client.watch(JOB))).map(brief)).toContain('jobCompleted 2')
   })
 
   test('is made with a fresh token every time', async () => {
     await using service = await startStreaming(sending(discovered(1), 1012), sending(completed(2)))
     const client = await scriptedClient(service.url)
-    await collect(client.subscribeJob(JOB))
+    await collect(client.watch(JOB))
     const claims = service.arrivals.map(({ headers }) => {
       const [, payload = ''] = headers.authorization!.replace(/^Bearer /, '').split('.')
       return JSON.parse(Buffer.from(payload, 'base64url').toString())
@@ -179,7 +179,7 @@ describe('a lost connection', () => {
       clock,
       retry: { firstDelayMs: 10_000, maxDelayMs: 20_000 },
     })
-    const following = collect(client.subscribeJob(JOB, { outageMs: 60_000 }))
+    const following = collect(client.watch(JOB, { outageMs: 60_000 }))
     await expect(following).rejects.toBeInstanceOf(ServiceUnreachable)
     const waited = clock.slept.reduce((sum, ms) => sum + ms, 0)
     expect(waited).toBeGreaterThan(60_000)
@@ -193,7 +193,7 @@ describe('a lost connection', () => {
     )
     const clock = sleepingClock()
     const client = await scriptedClient(service.url, { clock, retry: { firstDelayMs: 20_000 } })
-    expect(await collect(client.subscribeJob(JOB, { outageMs: 30_000 }))).toHaveLength(21)
+    expect(await collect(client.watch(JOB, { outageMs: 30_000 }))).toHaveLength(21)
     expect(clock.slept.reduce((sum, ms) => sum + ms, 0)).toBeGreaterThan(30_000)
   })
 
@@ -201,9 +201,7 @@ describe('a lost connection', () => {
     const url = `http://localhost:${await findFreePort()}`
     const client = await scriptedClient(url)
     const attempts: number[] = []
-    const following = collect(
-      client.subscribeJob(JOB, { onReconnect: ({ attempt }) => attempts.push(attempt) }),
-    )
+    const following = collect(client.watch(JOB, { onReconnect: ({ attempt }) => attempts.push(attempt) }))
     await expect(following).rejects.toMatchObject({
       name: 'ServiceUnreachable',
       message: `Cannot reach Aquifer at ${url}: connection refused. Is it running there?`,
@@ -224,7 +222,7 @@ describe('a refusal', () => {
   test.each(refusals)('of the name %s is thrown, with its status', async (name, kind, status) => {
     await using service = await startStreaming(sending(refusal(name)))
     const client = await scriptedClient(service.url)
-    const error = await collect(client.subscribeJob(JOB)).catch((thrown: unknown) => thrown)
+    const error = await collect(client.watch(JOB)).catch((thrown: unknown) => thrown)
     expect(error).toBeInstanceOf(kind)
     expect(error).toMatchObject({ name, status, message: `because of ${name}` })
     expect(service.arrivals).toHaveLength(1)
@@ -237,7 +235,7 @@ describe('a refusal', () => {
     )
     const clock = sleepingClock()
     const client = await scriptedClient(service.url, { clock })
-    expect((await collect(client.subscribeJob(JOB))).map(brief)).toEqual(['jobCompleted 1'])
+    expect((await collect(client.watch(JOB))).map(brief)).toEqual(['jobCompleted 1'])
     expect(Math.min(...clock.slept)).toBeGreaterThanOrEqual(10_000)
   })
 
@@ -246,7 +244,7 @@ describe('a refusal', () => {
       response.writeHead(404).end()
     })
     const client = await scriptedClient(server.url)
-    await expect(collect(client.subscribeJob(JOB))).rejects.toMatchObject({
+    await expect(collect(client.watch(JOB))).rejects.toMatchObject({
       status: 404,
       message: `${server.url} answered 404 where a stream was asked for. Is Aquifer running there?`,
     })
@@ -255,7 +253,7 @@ describe('a refusal', () => {
   test('that never comes ends in a TimeoutError', async () => {
     await using server = await LoopbackServer.start(() => {})
     const client = await scriptedClient(server.url, { timeoutMs: 50, retry: { attempts: 1 } })
-    await expect(collect(client.subscribeJob(JOB))).rejects.toBeInstanceOf(TimeoutError)
+    await expect(collect(client.watch(JOB))).rejects.toBeInstanceOf(TimeoutError)
   })
 })
 
@@ -273,7 +271,7 @@ describe('a consumer', () => {
       yield completed(total + 1)
     })
     const client = await scriptedClient(service.url)
-    const stream = client.subscribeJob(JOB)
+    const stream = client.watch(JOB)
     expect((await stream.next()).value).toMatchObject({ seq: 1 })
     // What is on its way settles: nothing more is sent while nobody takes it.
     let before = -1
@@ -298,7 +296,7 @@ describe('a consumer', () => {
       await whileOpen(connection)
     })
     const client = await scriptedClient(service.url)
-    for await (const message of client.subscribeJob(JOB)) {
+    for await (const message of client.watch(JOB)) {
       expect(brief(message)).toBe('repoDiscovered 1')
       break
     }
@@ -318,7 +316,7 @@ describe('a consumer', () => {
     const reason = new Error('enough')
     const options: StreamOptions = { signal: controller.signal, onReconnect: () => controller.abort(reason) }
     const client = await scriptedClient(service.url, { retry: { firstDelayMs: 60_000 } })
-    const stream = client.subscribeJob(JOB, options)
+    const stream = client.watch(JOB, options)
     await stream.next()
     const next = stream.next()
     if (when !== 'between two connections') setTimeout(() => controller.abort(reason), 20)
@@ -333,7 +331,7 @@ describe('a consumer', () => {
     await using service = await startStreaming(sending(completed(1)))
     const client = await scriptedClient(service.url, { clock: testClock() })
     const signal = AbortSignal.abort(new Error('never mind'))
-    await expect(collect(client.subscribeJob(JOB, { signal }))).rejects.toThrow('never mind')
+    await expect(collect(client.watch(JOB, { signal }))).rejects.toThrow('never mind')
     expect(service.arrivals).toHaveLength(0)
   })
 })

@@ -149,3 +149,17 @@ test('everything is read again when the relay no longer has what comes next', as
   await eventuallyShows(appView, [small, third])
   await seen(commit(small, 'and-on'))
 })
+
+test('a repo whose host does not answer stays as it is, and keeps nobody waiting', async () => {
+  const pds = network.pdses[0]!
+  const before = urisOf(small)
+  await putRecord(third, STATUS, 'meanwhile', status())
+  await pds.stop()
+  sync(small, SOME_TREE)
+  const output = () => appView.output.join('')
+  await eventuallyIn(appView, output, (text) => text.includes(`${small.did}: connection-failed`))
+  await pds.restart()
+  sync(third, SOME_TREE)
+  await seen(uriOf(third, 'meanwhile'))
+  expect(urisOf(small)).toEqual(before)
+})

@@ -95,11 +95,19 @@ function checkRepo(
     ]
   }
   if (repo.status !== 'completed' || !account || stored.gone.has(account.did)) return []
-  return [...checkReading(run, job, account, { repo, told }), ...checkProof(run, job, account, { repo, stored })]
+  return [
+    ...checkReading(run, job, account, { repo, told }),
+    ...checkProof(run, job, account, { repo, told, stored }),
+  ]
 }
 
 /** What may have become of a repo. */
-function outcomesOf({ moments, simulation, scopes }: Run, { scope, createdAt }: RunJob, account: Account, told: Told) {
+function outcomesOf(
+  { moments, simulation, scopes }: Run,
+  { scope, createdAt }: RunJob,
+  account: Account,
+  told: Told,
+) {
   const { job } = scope
   const { kind } = simulation.faults.of(account) ?? {}
   const others = wishesFor(account, scopes).filter(({ index }) => index !== job.index)
@@ -126,7 +134,9 @@ function checkReading(
   const read = editionsRead(run, job, account, told)
   if (read.length === 0) {
     const ever = run.simulation.census.editionsOf(account)
-    return [`${repo.did} was read at ${told.rev}, an older rev or none of its own: it had ${JSON.stringify(ever)}`]
+    return [
+      `${repo.did} was read at ${told.rev}, an older rev or none of its own: it had ${JSON.stringify(ever)}`,
+    ]
   }
   const countsIn = (edition: number) =>
     Object.entries(scope.counts(account, edition))
@@ -151,11 +161,11 @@ function checkProof(
   { scopes }: Run,
   { scope }: RunJob,
   account: Account,
-  { repo, stored }: { repo: RepoView; stored: StoredPicture },
+  { repo, told, stored }: { repo: RepoView; told: Told; stored: StoredPicture },
 ): string[] {
   const { method = '', level = '' } = repo.receipt ?? {}
   const others = wishesFor(account, scopes).filter(({ index }) => index !== scope.job.index)
-  const wrong = wrongProof(scope.job, others, { method, level })
+  const wrong = wrongProof(scope.job, others, told.method ?? '', { method, level })
   const less = scope.collections
     .flatMap((collection) => stored.shelves.get(shelfName(account.did, collection))!.records)
     .filter((record) => level === 'signed' && record.level !== 'signed')
@@ -174,16 +184,15 @@ async function checkRecords(
   run: Run,
   { id, scope, backfill }: RunJob,
   listed: readonly RepoView[],
-  { shelves, gone }: StoredPicture,
+  { shelves, withheld }: StoredPicture,
 ): Promise<string[]> {
   const records = await collectRecords(backfill(), { job: id, limit: 1_000 })
   // The client makes objects of links and bytes.
   const plain = records.map(({ uri, cid, value }) => ({ uri, cid, value: lexToJson(value as LexValue) }))
-  const isGone = ({ uri }: { uri: string }) => gone.has(uri.split('/')[2]!)
   // What another job has read of it since is given, too.
   const expected = listed
-    .filter(({ status, did }) => status === 'completed' && scope.accounts.has(did) && !gone.has(did))
+    .filter(({ status, did }) => status === 'completed' && scope.accounts.has(did) && !withheld.has(did))
     .flatMap(({ did }) => scope.collections.map((collection) => shelves.get(shelfName(did, collection))!))
     .flatMap((shelf) => recordsIn(run, shelf, shelf.edition!))
-  return differencesOf('delivered', plain.filter((record) => !isGone(record)), expected)
+  return differencesOf('delivered', plain, expected)
 }

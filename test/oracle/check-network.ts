@@ -58,6 +58,8 @@ function checkOutage({ host, lastedMs }: Outage, { actions }: Plan, { unanswered
   const probes = Math.ceil(Math.log2(lastedMs / PARK_MS + 1)) + 1
   const most = drivers * (FAILURES_MAX + IN_FLIGHT_MAX) + probes
   return unanswered > most
-    ? [`host ${host} has seen ${unanswered} requests in ${lastedMs} ms in which it answered none, not ${most}`]
+    ? [
+        `host ${host} has seen ${unanswered} requests in ${lastedMs} ms in which it answered none, not ${most}`,
+      ]
     : []
 }

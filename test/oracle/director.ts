@@ -110,7 +110,13 @@ export class Director {
     if (again.data.id !== data.id)
       run.differences.push(`job ${planned.index}: its client token gave another job`)
     const consumer = run.consumer(planned, data.id)
-    run.jobs.set(planned.index, { id: data.id, createdAt: Date.parse(data.createdAt), scope, consumer, backfill: () => run.client(planned) })
+    run.jobs.set(planned.index, {
+      id: data.id,
+      createdAt: Date.parse(data.createdAt),
+      scope,
+      consumer,
+      backfill: () => run.client(planned),
+    })
     this.#follows.push(consumer.follow(this.#following.signal))
   }
 

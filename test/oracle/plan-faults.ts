@@ -48,7 +48,16 @@ export function planFaults(plan: Plan, simulation: Simulation, scopes: readonly 
     const account = pick(kind, { plan, simulation, scopes, lasting, random })
     if (account) planOne(kind, account, { simulation, lasting, random })
   }
+  planSigned({ plan, simulation, scopes, lasting, random: new Random(plan.seed, 10) })
   planPages(plan, simulation, lasting, random)
+}
+
+/** Of all kinds these are few, and there are many ways to meet them. */
+function planSigned(context: Picking): void {
+  for (const kind of SIGNED) {
+    const account = context.random.chance(0.5) ? pick(kind, context) : null
+    if (account) planOne(kind, account, context)
+  }
 }
 
 /** What a host lists depends then on when it is asked. */
@@ -57,7 +66,9 @@ const MOVES = new Set<FaultKind>(['migrated', 'host-moved'])
 function suitsPlan(kind: FaultKind, plan: Plan): boolean {
   const { crew, world, jobs } = plan
   const { onDemand, guarded, where } = FAULT_KINDS[kind]
-  const isPlain = Array.from({ length: world.hosts }, (_, host) => host).every((host) => isPlainHost(host, plan))
+  const isPlain = Array.from({ length: world.hosts }, (_, host) => host).every((host) =>
+    isPlainHost(host, plan),
+  )
   if (MOVES.has(kind) && (jobs.some(({ hosts }) => hosts !== null) || !isPlain)) return false
   if (BURSTS.has(kind) && crew.kind === 'processes') return false
   if ((onDemand && !SIGNED.has(kind)) || where === 'relay' || PARKS.has(kind)) return false
@@ -99,6 +110,11 @@ interface Context {
   readonly random: Random
 }
 
+interface Picking extends Context {
+  readonly plan: Plan
+  readonly scopes: readonly Scope[]
+}
+
 function planOne(kind: FaultKind, account: Account, { simulation, lasting, random }: Context): void {
   const spec = FAULT_KINDS[kind]
   const { ends } = spec
@@ -110,10 +126,7 @@ function planOne(kind: FaultKind, account: Account, { simulation, lasting, rando
   simulation.faults.plan(kind, account, always ? 'always' : 'once', after)
 }
 
-function pick(
-  kind: FaultKind,
-  { plan, simulation, scopes, lasting, random }: Context & { plan: Plan; scopes: readonly Scope[] },
-): Account | null {
+function pick(kind: FaultKind, { plan, simulation, scopes, lasting, random }: Picking): Account | null {
   const { where } = FAULT_KINDS[kind]
   const { only, records = 0 } = FAULT_KINDS[kind]
   for (let tries = 0; tries < TRIES; tries++) {

@@ -63,11 +63,7 @@ export function planRepeats(random: Random, jobs: readonly PlannedJob[]): Planne
 type Asked = Omit<PlannedJob, 'index' | 'method' | 'level' | 'repeats'>
 
 /** The first job is never cancelled, so that there is something to compare in every run. */
-export function planJobs(
-  random: Random,
-  repos: number,
-  collections: readonly string[],
-): Asked[] {
+export function planJobs(random: Random, repos: number, collections: readonly string[]): Asked[] {
   const count = 2 + random.below(3)
   return Array.from({ length: count }, (_, index) => {
     const named = random.chance(0.4)
@@ -85,11 +81,7 @@ export function planJobs(
 }
 
 /** A job that asks hosts for their repos. Only the first caller may have the whole network's. */
-export function planHostJob(
-  random: Random,
-  hosts: number,
-  collections: readonly string[],
-): Asked {
+export function planHostJob(random: Random, hosts: number, collections: readonly string[]): Asked {
   const some = Array.from({ length: hosts }, (_, host) => host).filter(() => random.chance(0.5))
   const isWhole = random.chance(0.4)
   return {

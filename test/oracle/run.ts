@@ -72,7 +72,7 @@ export interface Verdict {
   readonly summary: string
 }
 
-const PATIENCE_MS = { engines: 90_000, processes: 150_000 }
+const PATIENCE_MS = { engines: 200_000, processes: 240_000 }
 
 /** Carries out the plan of a seed, and says what did not come out as the world has it. */
 export async function runSeed(seed: number, options: RunOptions): Promise<Verdict> {
@@ -80,7 +80,7 @@ export async function runSeed(seed: number, options: RunOptions): Promise<Verdic
   const beganAt = Date.now()
   const closers = new Closers()
   let differences: string[] = []
-  let fired = 0
+  let shown = 'no faults'
   try {
     const run = await prepare(plan, options, closers)
     differences = run.differences
@@ -98,14 +98,15 @@ export async function runSeed(seed: number, options: RunOptions): Promise<Verdic
     }
     await run.crew.stop()
     await checkStopped(run)
-    fired = [...run.simulation.faults.fired.values()].reduce((sum, count) => sum + count, 0)
+    const { fired } = run.simulation.faults
+    if (fired.size > 0) shown = [...fired].map(([kind, count]) => `${count} ${kind}`).join(', ')
   } catch (error) {
     differences.push(`the run broke off: ${error instanceof Error ? error.stack : error}`)
   } finally {
     await closers.close().catch((error: unknown) => differences.push(`the run did not end well: ${error}`))
   }
   const seconds = ((Date.now() - beganAt) / 1_000).toFixed(1)
-  return { seed, differences, summary: `${describePlan(plan)}; ${fired} faults shown, ${seconds} s` }
+  return { seed, differences, summary: `${describePlan(plan)}; ${shown}; ${seconds} s` }
 }
 
 async function prepare(plan: Plan, options: RunOptions, closers: Closers): Promise<Run> {

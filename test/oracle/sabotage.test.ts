@@ -1,6 +1,13 @@
+import type * as Crypto from 'node:crypto'
+import { type CidLink, decode } from '@atcute/cbor'
 import { describe, expect, test, vi } from 'vitest'
 import type * as Cooldown from '../../src/atproto/cooldown.js'
+import { Failure } from '../../src/atproto/outcome.js'
 import type * as Relay from '../../src/atproto/relay.js'
+import type * as Commits from '../../src/atproto/repo/commit.js'
+import type * as Walk from '../../src/atproto/repo/walk.js'
+import type * as Standing from '../../src/engine/standing.js'
+import type * as Unchanged from '../../src/engine/unchanged.js'
 import type { Pool } from '../../src/store/database.js'
 import type * as Listings from '../../src/store/listings.js'
 import type * as Steps from '../../src/store/steps.js'
@@ -13,7 +20,7 @@ import { runSeed } from './run.js'
  * whole outside of this file.
  */
 
-vi.setConfig({ testTimeout: 240_000 })
+vi.setConfig({ testTimeout: 300_000 })
 
 type Sabotage =
   | 'a cursor is saved without its page'
@@ -25,6 +32,12 @@ type Sabotage =
   | 'a request goes out during a cooldown'
   | 'a feed skips a number'
   | 'a counter is not taken back'
+  | 'a missing node is taken for an empty one'
+  | 'the hash of a block is not checked'
+  | 'a signature is not checked'
+  | 'a receipt of an older rev is taken for unchanged'
+  | 'deletes are derived beyond the part that was read'
+  | 'a host that does not answer is asked on'
 
 const now = vi.hoisted((): { is: Sabotage | null } => ({ is: null }))
 
@@ -56,6 +69,68 @@ vi.mock('../../src/atproto/cooldown.js', async (original) => {
   return { ...right, cooldownUntil }
 })
 
+vi.mock('../../src/atproto/repo/walk.js', async (original) => {
+  const right = await original<typeof Walk>()
+  const walk: typeof right.walk = (blocks, root, ranges) => {
+    const isBlind = now.is === 'a missing node is taken for an empty one' && !blocks.has(root)
+    return isBlind
+      ? ([][Symbol.iterator]() as ReturnType<typeof right.walk>)
+      : right.walk(blocks, root, ranges)
+  }
+  return { ...right, walk }
+})
+
+vi.mock('../../src/atproto/repo/commit.js', async (original) => {
+  const right = await original<typeof Commits>()
+  const checkCommit: typeof right.checkCommit = async (bytes, cid, expected) => {
+    try {
+      return await right.checkCommit(bytes, cid, expected)
+    } catch (error) {
+      const isBlind = now.is === 'a signature is not checked'
+      if (!isBlind || !(error instanceof Failure) || error.failure !== 'bad-signature') throw error
+      const { did, rev, data } = decode(bytes) as { did: string; rev: string; data: CidLink }
+      return { did, rev, cid, data: data.$link }
+    }
+  }
+  return { ...right, checkCommit }
+})
+
+/** How a CID of a block begins; its hash follows, and then the block. */
+const CID_HEAD = Buffer.from([1, 0x71, 0x12, 0x20])
+const HASH_BYTES = 32
+
+vi.mock('node:crypto', async (original) => {
+  const right = await original<typeof Crypto>()
+  const hash = ((algorithm: string, data: string | Uint8Array, encoding: 'binary') => {
+    const isBlind = now.is === 'the hash of a block is not checked' && typeof data !== 'string'
+    const at = isBlind ? data.byteOffset - HASH_BYTES - CID_HEAD.length : -1
+    if (!isBlind || at < 0) return right.hash(algorithm, data, encoding)
+    const cid = Buffer.from(data.buffer, at, HASH_BYTES + CID_HEAD.length)
+    if (!CID_HEAD.equals(cid.subarray(0, CID_HEAD.length))) return right.hash(algorithm, data, encoding)
+    return cid.subarray(CID_HEAD.length).toString('latin1')
+  }) as typeof right.hash
+  return { ...right, default: right, hash }
+})
+
+vi.mock('../../src/engine/unchanged.js', async (original) => {
+  const right = await original<typeof Unchanged>()
+  const standingVerdict: typeof right.standingVerdict = async (assignment) => {
+    const verdict = await right.standingVerdict(assignment)
+    const { job, repo } = assignment
+    const older = repo.receipts.find(({ scope }) => scope === job.scope)
+    if (verdict || !older || now.is !== 'a receipt of an older rev is taken for unchanged') return verdict
+    return { receipt: older, counts: older.counts, unreadable: 0, unreadableFirst: [] }
+  }
+  return { ...right, standingVerdict }
+})
+
+vi.mock('../../src/engine/standing.js', async (original) => {
+  const right = await original<typeof Standing>()
+  const withFailure: typeof right.withFailure = (standing) =>
+    now.is === 'a host that does not answer is asked on' ? standing : right.withFailure(standing)
+  return { ...right, withFailure }
+})
+
 vi.mock('../../src/store/steps.js', async (original) => {
   const right = await original<typeof Steps>()
   let steps = 0
@@ -72,9 +147,14 @@ vi.mock('../../src/store/steps.js', async (original) => {
       return applied
     }
   }
-  const entombMissing: typeof right.entombMissing = (client, ended) => {
-    const isBlind = now.is === 'deletes are derived from an incomplete reading'
-    return right.entombMissing(client, isBlind ? { ...ended, reading: -1 } : ended)
+  const entombMissing: typeof right.entombMissing = async (client, ended) => {
+    if (now.is === 'deletes are derived from an incomplete reading') {
+      return right.entombMissing(client, { ...ended, reading: -1 })
+    }
+    if (now.is !== 'deletes are derived beyond the part that was read')
+      return right.entombMissing(client, ended)
+    const all = await right.storedCollections(client, ended.repo)
+    return right.entombMissing(client, { ...ended, collections: [...all.values()] })
   }
   return { ...right, StepBatch, entombMissing }
 })
@@ -122,6 +202,12 @@ interface Case {
   readonly prepare?: (store: { readonly pool: Pool }) => Promise<void>
 }
 
+/** What should have failed has come to a good end, with what it should not have. */
+const COMPLETES = /is \{"status":"completed"\}|stored, but/
+
+/** The same, or it has failed for what the wrong bytes say. */
+const MISREADS = /"bad-tree"|stored, but|is \{"status":"completed"\}/
+
 const CASES: readonly Case[] = [
   { sabotage: 'a cursor is saved without its page', says: /has not found/, seeds: [4, 2, 5] },
   { sabotage: 'an empty page ends a listing', says: /has not found/, seeds: [11, 17] },
@@ -137,6 +223,20 @@ const CASES: readonly Case[] = [
     seeds: [4, 2, 5],
     prepare: async ({ pool }) => void (await pool.query(STICKY)),
   },
+  { sabotage: 'a missing node is taken for an empty one', says: COMPLETES, seeds: [6, 9, 19] },
+  { sabotage: 'the hash of a block is not checked', says: MISREADS, seeds: [6, 17, 9] },
+  { sabotage: 'a signature is not checked', says: COMPLETES, seeds: [1, 11, 2] },
+  { sabotage: 'a receipt of an older rev is taken for unchanged', says: /an older rev/, seeds: [4, 1, 16] },
+  {
+    sabotage: 'deletes are derived beyond the part that was read',
+    says: /stored, but missing/,
+    seeds: [2, 4, 7],
+  },
+  {
+    sabotage: 'a host that does not answer is asked on',
+    says: /answered none|connection-failed/,
+    seeds: [3, 1, 13],
+  },
 ]
 
 describe('the oracle sees it when', () => {
@@ -146,7 +246,7 @@ describe('the oracle sees it when', () => {
     for (const seed of seeds) {
       const { differences } = await runSeed(seed, {
         create: createDatabase,
-        patienceMs: 30_000,
+        patienceMs: 60_000,
         ...(prepare && { prepare }),
       })
       seen.push(...differences)

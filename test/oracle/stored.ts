@@ -26,6 +26,8 @@ export interface StoredPicture {
   readonly shelves: ReadonlyMap<string, Shelf>
   /** Accounts that are known to be deleted: what was stored of them goes away by itself. */
   readonly gone: ReadonlySet<string>
+  /** Accounts that are known to be unavailable: nothing is given of them. */
+  readonly withheld: ReadonlySet<string>
   /** Repos of each job, by the job's number. */
   readonly told: ReadonlyMap<number, ReadonlyMap<string, Told>>
 }
@@ -62,7 +64,10 @@ export async function takePicture(run: Run): Promise<StoredPicture> {
   }
   const all = [...told.values()].flatMap((repos) => [...repos.values()])
   const gone = all.filter(({ reason }) => reason === 'deleted' || reason === 'tombstoned')
-  return { shelves, gone: new Set(gone.map(({ did }) => did)), told }
+  // Nobody comes back in this world.
+  const withheld = all.filter(({ status }) => status === 'unavailable')
+  const didsOf = (repos: readonly Told[]) => new Set(repos.map(({ did }) => did))
+  return { shelves, gone: didsOf(gone), withheld: didsOf(withheld), told }
 }
 
 /**

@@ -75,31 +75,44 @@ export function outcomesByOffer(wish: Wish, others: readonly Wish[], lacks: read
 export function mustShow(kind: FaultKind, wishes: readonly Wish[], after: number): boolean {
   const methods = new Set(wishes.map(({ method }) => method))
   const [only] = methods
-  if (FAULT_KINDS[kind].where === 'account') return after === 0 || (methods.size === 1 && only === 'list-records')
+  if (FAULT_KINDS[kind].where === 'account')
+    return after === 0 || (methods.size === 1 && only === 'list-records')
   const spoiled = spoiledBy(kind)
   return spoiled === null || (methods.size === 1 && spoiled.some((way) => way === only))
 }
 
-/** Whether a receipt may say so. @returns what is wrong with it; null: nothing */
+/**
+ * Whether a repo may have been read so, and a receipt may say so.
+ * @param read the method by which the job itself has read it
+ * @param receipt by which other jobs may have renewed it
+ * @returns what is wrong; null: nothing
+ */
 export function wrongProof(
   wish: Wish,
   others: readonly Wish[],
+  read: string,
   { method, level }: { method: string; level: string },
 ): string | null {
   const isSigned = level === 'signed'
-  if (wish.level === 'signed' && !isSigned) return `is proven as ${level} only`
-  if (level === 'none') return 'is not proven at all'
-  if (isSigned !== (method !== 'list-records') && method !== 'unchanged') return `is ${level} by ${method}`
-  const mayBeSigned = others.some((other) => other.method !== 'list-records')
+  if (level === 'none' || (wish.level === 'signed' && !isSigned)) return `is proven as ${level} only`
+  if (method !== 'unchanged' && isSigned !== (method !== 'list-records')) return `is ${level} by ${method}`
+  return canHaveRead(wish, others, read)
+    ? null
+    : `was read by ${read}, though by ${wish.method} was asked for`
+}
+
+function canHaveRead(wish: Wish, others: readonly Wish[], read: string): boolean {
+  if (read === 'unchanged' || wish.method === read) return true
   switch (wish.method) {
     case 'auto':
-      return null
+      return read !== 'list-records' || wish.level !== 'signed'
     case 'list-records':
-      return method === 'list-records' || method === 'unchanged' || mayBeSigned ? null : `was read by ${method}`
-    case 'get-repo':
-      return method === 'get-repo' || method === 'unchanged' ? null : `was read by ${method}`
+      // What somebody has had signed is not replaced by less.
+      return others.some(({ method }) => method !== 'list-records')
     case 'sparse':
       // A repo that does not hold still is read in one answer.
-      return method === 'list-records' ? 'was read by list-records' : null
+      return read === 'get-repo'
+    case 'get-repo':
+      return false
   }
 }

@@ -95,6 +95,13 @@ describe('the packaging', () => {
       /Prometheus asks service/,
     ],
     ['an alert on nothing', 'deploy/alerts.yml', 'aquifer_database_up', 'aquifer_db_up', /aquifer_db_up/],
+    [
+      'a metric untold',
+      'docs/operations.md',
+      '`aquifer_stream_waiting_messages`',
+      '',
+      /does not tell of aquifer_stream_waiting/,
+    ],
     ['a metric renamed', 'src/metrics.ts', "'aquifer_hosts'", "'aquifer_host_states'", /aquifer_hosts/],
   ])('is told of %s', (_what, path, from, to, problem) => {
     expect(problemsWith(path, from, to)).toEqual(expect.arrayContaining([expect.stringMatching(problem)]))

@@ -1,7 +1,7 @@
 import { fromString } from '@atcute/cid'
 import { carOf } from './car.js'
 import type { Census, Standing } from './census.js'
-import { KEYS, type ListedRecord, type Repos, type RepoState } from './repos.js'
+import { KEYS, type ListedRecord, type RepoState, type Repos } from './repos.js'
 import { textOf } from './tree.js'
 import type { Account, World } from './world.js'
 
@@ -143,7 +143,9 @@ export class PdsAnswers {
 
   #describe(account: Account): Answer {
     const edition = this.#census.editionOf(account)
-    const collections = this.#world.collections.filter((name) => this.#world.count(account, name, edition) > 0)
+    const collections = this.#world.collections.filter(
+      (name) => this.#world.count(account, name, edition) > 0,
+    )
     const { did, handle } = account
     return jsonAnswer({ handle, did, didDoc: {}, collections, handleIsCorrect: true })
   }
