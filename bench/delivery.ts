@@ -19,6 +19,9 @@ const CALLER = 'bench.example'
 const RECORDS_PER_REPO = 100
 const ROUNDS = 3
 
+/** Who follow a job at the same time, one of them taking nothing. */
+const FOLLOWERS = 50
+
 /** Different posts; all others are like these. */
 const POSTS = 2_000
 
@@ -56,10 +59,12 @@ export const delivery: Benchmark = {
           )
       }
     }
+    const stalledVsNone = await crowded(service, small, say)
     const [copy, exported, subscribed] = [ways.copy, ways.exported, ways.subscribed].map(median)
     return {
       exportVsCopy: round(exported! / copy!),
       subscribeVsCopy: round(subscribed! / copy!),
+      stalledVsNone,
       exportRssMb: peaks.exported[1]!,
       exportRssGrowth: round(peaks.exported[1]! / peaks.exported[0]!),
       subscribeRssMb: peaks.subscribed[1]!,
@@ -198,6 +203,25 @@ async function subscribeAll(client: BackfillClient, job: StoredJob): Promise<num
   for await (const message of client.records(job.id))
     if (message.type === 'records') records += message.records.length
   return records
+}
+
+/** Records a second to all followers but one, when that one has stalled, against when it is not there. */
+async function crowded(service: Service, job: StoredJob, say: (line: string) => void): Promise<number> {
+  const rates = { none: [] as number[], stalled: [] as number[] }
+  for (const kind of ['none', 'stalled', 'stalled', 'none'] as const) {
+    const stalled = kind === 'stalled' ? service.client.records(job.id) : null
+    await stalled?.next()
+    const others = Array.from({ length: FOLLOWERS - 1 }, () => subscribeAll(service.client, job))
+    const began = performance.now()
+    const records = (await Promise.all(others)).reduce((sum, each) => sum + each)
+    const rate = records / ((performance.now() - began) / 1_000)
+    await stalled?.return()
+    if (records !== others.length * job.records) throw new Error(`${records} records to ${others.length}`)
+    rates[kind].push(rate)
+    say(`${others.length} others, ${kind} stalled: ${Math.round(rate)} records/s`)
+  }
+  const sum = (values: readonly number[]) => values.reduce((total, value) => total + value)
+  return round(sum(rates.stalled) / sum(rates.none))
 }
 
 /** Of `COPY`'s escapes only the backslash is in a JSON text. */

@@ -1,4 +1,4 @@
-import { ids } from '../../codegen/server/lexicons.js'
+import { schemas } from '../../codegen/server/lexicons.js'
 import { COLLECTIONS_MAX, REPOS_MAX } from '../jobs/input.js'
 import { LEVELS, REQUESTABLE_METHODS } from '../verdict.js'
 import { VERSION } from '../version.js'
@@ -24,12 +24,18 @@ export function describeService(methods: Methods, ctx: ApiContext): void {
           maxInputBytes: INPUT_BYTES_MAX,
           ...quotasView(config.quotas),
         },
-        endpoints: Object.values(ids)
-          .filter((nsid) => !nsid.endsWith('.defs'))
-          .map((nsid) => ({ nsid })),
+        endpoints: schemas.filter(isMethod).map(({ id }) => ({ nsid: id })),
         methods: REQUESTABLE_METHODS.map((name) => ({ name })),
         levels: LEVELS.map((name) => ({ name })),
       },
     }),
   })
+}
+
+const METHODS: ReadonlySet<string> = new Set(['query', 'procedure', 'subscription'])
+
+/** Whether a lexicon document is one of a method, rather than of what methods share or ask for. */
+function isMethod({ defs }: { readonly defs: object }): boolean {
+  const { main } = defs as { readonly main?: { readonly type: string } }
+  return main !== undefined && METHODS.has(main.type)
 }

@@ -104,7 +104,9 @@ async function start(config: Config, line: ProgressLine): Promise<Service> {
   })
   starting.note(url === null ? `Starting a Postgres in ${dataDirectory} …` : 'Opening the database …')
   try {
-    return await withSetupAdvice(config, () => startService({ config, logger, api: false, engine: true }))
+    // The port for metrics belongs to a service that may run beside.
+    const own = { ...config, server: { ...config.server, metricsPort: null } }
+    return await withSetupAdvice(own, () => startService({ config: own, logger, api: false, engine: true }))
   } finally {
     starting.clear()
   }

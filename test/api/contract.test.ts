@@ -264,6 +264,10 @@ const errors: Record<string, Record<string, Provoke>> = {
       await backfill.exportRecords({ job: data.id, repo: 'ada.example' })
     },
     FutureCursor: async () => backfill.exportRecords({ job: await cancelled(), cursor: 1_000_000 }),
+    ManifestNotReady: async () => {
+      const { data } = await backfill.createJob({ collections, name: 'no manifest' })
+      await backfill.exportRecords({ job: data.id, manifest: true })
+    },
   },
   listRecords: {
     JobNotFound: () => backfill.listRecords({ job }),

@@ -53,11 +53,20 @@ describe('a stream of the real service', () => {
     expect(messages.at(-1)).toMatchObject({ type: 'jobCompleted', status: 'completed' })
   })
 
+  test('given to a function ends with how the job ended, or with what the function throws', async () => {
+    const types: string[] = []
+    const end = await client.consumeEvents(job.id, async ({ type }) => void types.push(type), { cursor: 0 })
+    expect(end).toMatchObject({ type: 'jobCompleted', status: 'completed' })
+    expect(types.at(-1)).toBe('jobCompleted')
+    const fail = () => Promise.reject(new Error('no room'))
+    await expect(client.consumeEvents(job.id, fail)).rejects.toThrow('no room')
+  })
+
   test('told again from the beginning has every repo in its latest state', async () => {
     const messages = await collect(client.watch(job.id, { cursor: 0 }))
     const fetched = messages.filter(({ type }) => type === 'repoFetched')
     expect(fetched.map((message) => 'did' in message && message.did).sort()).toEqual(repos.toSorted())
-    expect(fetched[0]).toMatchObject({ recordsFetched: 2, level: 'content' })
+    expect(fetched[0]).toMatchObject({ recordsFetched: 2, level: 'signed' })
     expect(messages.find(({ type }) => type === 'repoFailed')).toMatchObject({
       did: NOBODY,
       class: 'did-not-found',

@@ -12,7 +12,7 @@ import type { Run, RunJob } from './run.js'
 const LOOK_EVERY_MS = 40
 
 /** Nothing has been asked for so long: nothing more will be before the next deed, ms. */
-const IDLE_MS = 600
+const IDLE_MS = 400
 
 /** Has a run's deeds done, each at its time, and its jobs brought to their ends. */
 export class Director {

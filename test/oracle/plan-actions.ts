@@ -59,14 +59,16 @@ export function planActions(
   // A host that comes back while its driver has lost count is asked more often than its repos are tried.
   const losesCount = deeds.some(({ deed }) => deed.kind === 'cut' || deed.kind === 'rival')
   if (crew.kind === 'engines' && !losesCount) {
-    deeds.push({ at: random.next() * 0.5, deed: outage(random, hosts) })
+    deeds.push({ at: random.next() * 0.15, deed: outage(random, hosts) })
   }
   // A stable sort: a job is created before anything else is done to it.
   return deeds.sort((one, other) => one.at - other.at)
 }
 
 function outage(random: Random, hosts: number): Deed {
-  return { kind: 'outage', host: random.below(hosts), forMs: 500 + random.below(1_500) }
+  // The first hosts have the most accounts.
+  const host = Math.min(random.below(hosts), random.below(hosts))
+  return { kind: 'outage', host, forMs: 800 + random.below(1_200) }
 }
 
 function pause(random: Random, job: number): Deed {

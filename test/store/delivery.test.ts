@@ -1,7 +1,9 @@
+import { Kysely, PostgresDialect, type PostgresPoolClient } from 'kysely'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type DeliveredRepo, DeliveryReader, DetailsGone } from '../../src/store/delivery.js'
 import { deleteDetails } from '../../src/store/details.js'
 import type { HostClaim } from '../../src/store/hosts.js'
+import type { Database } from '../../src/store/schema.js'
 import { createStore } from '../support/database.js'
 import {
   addJob,
@@ -210,6 +212,24 @@ describe('what a job has come to', () => {
     expect(read.flatMap(({ records }) => records.map(({ uri }) => uri))).toEqual(rows.map(({ uri }) => uri))
   })
 
+  test('a page comes again when the database goes away at the very end of its transaction', async () => {
+    const dids = didsOf(90, 9_000)
+    const job = await addJob(store, { repos: dids, collections: [POST] })
+    for (const did of dids) await writeSteps(store, completion(job, did, host, posts(job, 'a', 'b')))
+    const query = { job: job.key, scope: job.scope, collection: null, did: null, through: null }
+    const reader = new DeliveryReader(dyingAtCommit(2), query, 0)
+    const read: string[] = []
+    let deaths = 0
+    for (let more = true; more; ) {
+      const page = await reader.page().catch(() => null)
+      if (page === null) deaths += 1
+      else more = page.more
+      read.push(...(page?.repos ?? []).map(({ did }) => did))
+    }
+    expect(deaths).toBe(2)
+    expect(read).toEqual(dids)
+  })
+
   test('values come as they were stored, each on one line; none where there is none', async () => {
     const did = didOf(130)
     const job = await addJob(store, { repos: [did], collections: [POST] })
@@ -302,3 +322,18 @@ const receiptFor = (job: TestJob, count: number) => ({
   dataCid: null,
   counts: { [POST]: count },
 })
+
+/** The same database, which so many times does not say how a transaction ended. */
+function dyingAtCommit(times: number): Kysely<Database> {
+  let left = times
+  const connect = async () => {
+    const client = await store.pool.connect()
+    const query = async (text: string, values: unknown[]) => {
+      const answer = await client.query(text, values)
+      if (text === 'commit' && left-- > 0) throw new Error('Connection terminated unexpectedly')
+      return answer
+    }
+    return { query, release: () => client.release() } as unknown as PostgresPoolClient
+  }
+  return new Kysely({ dialect: new PostgresDialect({ pool: { connect, end: async () => {}, options: {} } }) })
+}
