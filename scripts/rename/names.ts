@@ -12,7 +12,7 @@ interface Spelling {
 
 /** @throws Error for what is no authority of lexicons */
 export function assertAuthority(authority: string): void {
-  if (isValidNsid(`${authority}.${GROUP}.createJob`)) return
+  if (authority.includes('.') && isValidNsid(`${authority}.${GROUP}.createJob`)) return
   throw new Error(`${JSON.stringify(authority)} is not an authority such as com.acme (a domain, backwards)`)
 }
 
