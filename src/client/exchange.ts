@@ -43,7 +43,8 @@ interface Answer {
 
 async function send(request: ExchangeRequest): Promise<Answer> {
   using patience = new Patience(request)
-  return patience.during(async (signal) => {
+  // Awaited, because patience ends with this function.
+  return await patience.during(async (signal) => {
     const response = await fetchOnce(request, signal)
     return { status: response.status, headers: response.headers, text: await readText(request, response) }
   })

@@ -45,6 +45,7 @@ const STATUSES: Readonly<Record<string, number>> = {
   NotPermitted: 403,
   QuotaExceeded: 429,
   DirectoryUnavailable: 503,
+  DatabaseUnavailable: 503,
 }
 
 function statusOf(name: string): number {

@@ -43,8 +43,8 @@ describe('the service describes itself', () => {
           requestsPerMinute: 3_000,
         },
         endpoints: expect.arrayContaining([{ nsid: nsid('describeService') }, { nsid: nsid('createJob') }]),
-        methods: [{ name: 'auto' }, { name: 'list-records' }],
-        levels: [{ name: 'content' }, { name: 'none' }],
+        methods: ['auto', 'list-records', 'get-repo', 'sparse'].map((name) => ({ name })),
+        levels: ['none', 'content', 'signed'].map((name) => ({ name })),
       },
     })
     expect(json).toEqual(await describeIt())

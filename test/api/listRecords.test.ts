@@ -63,7 +63,7 @@ beforeAll(async () => {
   await putRecords(accounts[2], LIKE, numbered.slice(0, 1))
   for (const account of accounts) await learn(account)
   const repos = accounts.map(({ did }) => did)
-  const { data } = await backfill.createJob({ collections: [STATUS, LIKE], repos })
+  const { data } = await backfill.createJob({ collections: [STATUS, LIKE], repos, method: 'list-records' })
   job = await finished(backfill, data.id)
 })
 

@@ -42,6 +42,8 @@ export class Stream implements AsyncDisposable {
   readonly errors: { error: string; message?: string }[] = []
   /** What was wrong with a frame; a test that waits for anything fails with it. */
   readonly faults: unknown[] = []
+  /** The first frame, as it came. */
+  first: Buffer | null = null
   ending: Ending | null = null
 
   readonly #method: string
@@ -49,6 +51,9 @@ export class Stream implements AsyncDisposable {
   constructor(socket: WebSocket, method: string = METHOD) {
     this.socket = socket
     this.#method = method
+    socket.once('message', (bytes: Buffer) => {
+      this.first = bytes
+    })
     socket.on('message', (bytes: Buffer) => this.#take(bytes))
     socket.on('close', (code, reason) => {
       this.ending = { code, reason: reason.toString() }

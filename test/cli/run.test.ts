@@ -113,7 +113,7 @@ describe('aquifer run: a whole backfill without a server', () => {
     const file = join(folder, 'resumed.jsonl')
     const environment = await withDatabase()
     await two.stop()
-    const first = start(['run', '-c', POST, '-o', file], { env: environment })
+    const first = start(['run', '-c', POST, '--method', 'list-records', '-o', file], { env: environment })
     const lines = () =>
       existsSync(`${file}.partial`) ? readFileSync(`${file}.partial`, 'utf8').split('\n').length - 1 : 0
     await eventually(lines, (number) => number === 2 * steady.length)
@@ -128,7 +128,9 @@ describe('aquifer run: a whole backfill without a server', () => {
     await two.restart()
     network.relay.requests.reset()
     one.requests.reset()
-    const second = await aquifer(['run', '-c', POST, '-o', file], { env: environment })
+    const second = await aquifer(['run', '-c', POST, '--method', 'list-records', '-o', file], {
+      env: environment,
+    })
     expect(second.stderr).toMatch(/^Going on with job \w{13}, begun /)
     expect(second.code).toBe(0)
     expect(urisIn(readFileSync(file, 'utf8'))).toEqual(uris)

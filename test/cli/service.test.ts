@@ -287,10 +287,10 @@ describe('the command line and a running service', () => {
         () => '"nobody.one.test": no account answers to this handle',
       ],
       [
-        'a level not offered',
-        () => ['jobs', 'create', '-c', POST, '--level', 'signed'],
+        'a level that the method cannot reach',
+        () => ['jobs', 'create', '-c', POST, '--level', 'signed', '--method', 'list-records'],
         2,
-        () => 'it offers content, none',
+        () => 'level signed is not to be had by list-records',
       ],
     ]
     test.for(cases)('%s', async ([, args, code, said]) => {

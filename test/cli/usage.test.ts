@@ -240,7 +240,9 @@ describe('completion', () => {
     expect(top).toBe(
       'run jobs records manifest callers serve worker migrate config identity lexicons completion help',
     )
-    expect(jobs).toBe('create list status repos watch pause resume cancel retry pds delete-details help')
+    expect(jobs).toBe(
+      'create list status repos watch pause resume cancel retry refresh pds delete-details purge help',
+    )
     expect([create, le, level]).toEqual(['create', '--level', 'none content signed'])
     expect(dash).toContain('--login')
     expect([file, shells, free]).toEqual([`${folder}/out.jsonl`, 'bash zsh fish', ''])

@@ -286,7 +286,9 @@ describe('an account', () => {
     const account = planned('host-moved')
     const { host } = account
     const before = simulation.addresses.pds(host)
-    const other = simulation.world.accountOfSlot(simulation.world.hosts[host]!.firstSlot)
+    const { firstSlot, slots } = simulation.world.hosts[host]!
+    const others = Array.from({ length: slots }, (_, at) => simulation.world.accountOfSlot(firstSlot + at))
+    const other = others.find((each) => simulation.faults.of(each) === null)!
     expect(await look(account)).toBe('400 application/json')
     for (const moved of [account, other]) {
       const { origin } = await identities.locate(moved.did, true)

@@ -47,7 +47,7 @@ test('a service on a network that goes wrong in every way finds what the world h
     },
   })
   const backfill = service.as(simulation.caller)
-  const { data } = await backfill.createJob({ collections: [POST, LIKE] })
+  const { data } = await backfill.createJob({ collections: [POST, LIKE], method: 'list-records' })
   const job = await finished(backfill, data.id, 100_000)
   expect(job).toMatchObject({ status: 'completed' })
 
