@@ -15,6 +15,7 @@ import {
 import { LoopbackServer } from '../support/network/loopback.js'
 import { type Network, startNetwork } from '../support/network/network.js'
 import { startTestService, type TestService } from '../support/service.js'
+import { eventually } from '../support/wait.js'
 import {
   aquifer,
   CTRL_C,
@@ -187,6 +188,19 @@ describe('the command line and a running service', () => {
     expect(written.stderr).toContain(`610 records in ${file}\n`)
     expect(readFileSync(file, 'utf8')).toBe(all.stdout)
     expect(readdirSync(folder)).toEqual(['records.jsonl'])
+  })
+
+  test('its manifest comes as the service has signed it, and anybody can check it', async () => {
+    const verified = await eventually(
+      () => shell(`aquifer records ${job} --manifest | aquifer manifest verify - --json`, { env }),
+      ({ code }) => code === 0,
+    )
+    expect(JSON.parse(verified.stdout)).toMatchObject({ job, status: 'completed', records: 610 })
+    const changed = await shell(
+      `aquifer records ${job} --manifest | sed 's/"records":/"Records":/' | aquifer manifest verify -`,
+      { env },
+    )
+    expect(changed.code).toBe(1)
   })
 
   test('a reader that has seen enough is no error', async () => {
