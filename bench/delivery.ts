@@ -6,13 +6,13 @@ import { BackfillClient, callerDidDocument, generateKey } from '../src/client/in
 import { CollectionIds } from '../src/store/collections.js'
 import type { Store } from '../src/store/database.js'
 import { hostIds } from '../src/store/hosts.js'
-import { insertJob } from '../src/store/jobs.js'
 import { findFreePort } from '../test/support/network/loopback.js'
 import type { Benchmark } from './main.js'
 import { copyOut } from './support/copy-out.js'
 import { cpuSeconds } from './support/cpu.js'
 import { COLLECTION, makePosts } from './support/posts.js'
 import { programPath } from './support/program.js'
+import { makeJob } from './support/timed-job.js'
 
 const PROGRAM = programPath(import.meta.url, './support/delivery-service')
 const CALLER = 'bench.example'
@@ -132,25 +132,9 @@ async function fill(store: Store, records: number): Promise<StoredJob> {
   const repos = records / RECORDS_PER_REPO
   const id = TID.nextStr()
   const dids = Array.from({ length: repos }, (_, n) => `did:plc:${id}${String(n).padStart(11, 'a')}`)
-  await store.db.transaction().execute((trx) =>
-    insertJob(trx, {
-      id,
-      caller: `did:web:${CALLER}`,
-      clientToken: null,
-      inputHash: id,
-      name: null,
-      collections: [COLLECTION],
-      method: 'list-records',
-      level: 'content',
-      repoLimit: null,
-      createdAt: new Date(),
-      from: { repos: dids },
-    }),
-  )
+  const key = await makeJob(store, { id, collections: [COLLECTION], from: { repos: dids } })
   const host = (await hostIds(store.db, ['https://pds.example'])).get('https://pds.example')!
   const collection = (await new CollectionIds(store.db).of([COLLECTION])).get(COLLECTION)!
-  const { rows } = await pool.query<{ key: number }>('select key from job where id = $1', [id])
-  const { key } = rows[0]!
   await pool.query(`update job_repo set status = 'completed', host = $2, records = $3 where job = $1`, [
     key,
     host,

@@ -43,7 +43,10 @@ export const makespan: Benchmark = {
       DATABASE_URL: url,
     })
     await keepDocuments(store, network.accounts)
-    const job = await makeJob(store, COLLECTIONS[0]!, { relays: config.network.relays })
+    const job = await makeJob(store, {
+      collections: [COLLECTIONS[0]!],
+      from: { relays: config.network.relays },
+    })
     await using _service = await startService({
       config,
       logger: createLogger(config.logLevel, 'stderr'),

@@ -51,7 +51,10 @@ async function measure(store: Store, url: string, network: SimulatedNetwork, cou
       workers.use(await AquiferProcess.start('worker', { database, environment }))
     }
     // Not before all are there: what is measured is their work.
-    const job = await makeJob(store, COLLECTIONS[0]!, { repos: network.accounts.map(([did]) => did) })
+    const job = await makeJob(store, {
+      collections: [COLLECTIONS[0]!],
+      from: { repos: network.accounts.map(([did]) => did) },
+    })
     const { seconds, completed } = await endOf(store, job)
     if (completed !== network.accounts.length) throw new Error(`${completed} repos are completed`)
     return seconds

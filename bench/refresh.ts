@@ -5,11 +5,10 @@ import { readConfig } from '../src/config.js'
 import { createLogger } from '../src/events.js'
 import { startService } from '../src/service.js'
 import type { Store } from '../src/store/database.js'
-import { insertJob } from '../src/store/jobs.js'
 import { type Simulation, startSimulation } from '../test/support/simulation/simulation.js'
 import { type Account, COLLECTIONS } from '../test/support/simulation/world.js'
 import type { Benchmark } from './main.js'
-import { endOf } from './support/timed-job.js'
+import { endOf, makeJob } from './support/timed-job.js'
 
 const LONG = { seed: 1, hosts: 8, repos: 3_000 }
 const SHORT = { seed: 1, hosts: 4, repos: 600 }
@@ -40,7 +39,8 @@ export const refresh: Benchmark = {
     })
     const runOnce = async (name: string) => {
       const before = traffic.seen
-      const job = await makeJob(store, config.network.relays)
+      const from = { relays: config.network.relays }
+      const job = await makeJob(store, { collections: COLLECTIONS, method: 'auto', from })
       const { completed } = await endOf(store, job)
       if (completed !== repos) throw new Error(`${completed} of ${repos} repos are completed`)
       const requests = traffic.seen.requests - before.requests
@@ -94,28 +94,6 @@ class Traffic implements Disposable {
 function reposOf({ world }: Simulation): number {
   const hasAny = (account: Account) => COLLECTIONS.some((name) => world.count(account, name) > 0)
   return world.accounts().reduce((sum, account) => sum + Number(hasAny(account)), 0)
-}
-
-/** Makes a job for all that the network has. @returns its key */
-async function makeJob(store: Store, relays: readonly string[]): Promise<number> {
-  const id = `refresh-${performance.now()}`
-  await store.db.transaction().execute((trx) =>
-    insertJob(trx, {
-      id,
-      caller: 'did:web:bench.example',
-      clientToken: null,
-      inputHash: id,
-      name: null,
-      collections: COLLECTIONS,
-      method: 'auto',
-      level: 'content',
-      repoLimit: null,
-      createdAt: new Date(),
-      from: { relays },
-    }),
-  )
-  const { rows } = await store.pool.query<{ key: number }>('select key from job where id = $1', [id])
-  return rows[0]!.key
 }
 
 async function methodsOf(store: Store, job: number): Promise<string> {

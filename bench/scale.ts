@@ -3,13 +3,13 @@ import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { BackfillClient } from '../src/client/index.js'
 import type { Pool, Store } from '../src/store/database.js'
-import { insertJob } from '../src/store/jobs.js'
 import { documentOf } from '../test/support/network/stand-in-directory.js'
 import type { Benchmark } from './main.js'
-import { BENCH_CALLER, startBenchApi } from './support/bench-api.js'
+import { startBenchApi } from './support/bench-api.js'
 import { cpuSeconds } from './support/cpu.js'
 import { COLLECTION, tidOf } from './support/posts.js'
 import { programPath } from './support/program.js'
+import { makeJob } from './support/timed-job.js'
 import { didOfNumber } from './support/tiny-dids.js'
 import { type Reading, WorkerProcess } from './support/worker-process.js'
 
@@ -51,7 +51,8 @@ export const scale: Benchmark = {
     await using network = await startNetwork(accounts)
     await using api = await startBenchApi(store.pool, url)
     await putDocuments(store.pool, network.origins, accounts)
-    const id = await makeJob(store, network.origins[0]!)
+    const id = tidOf(Date.now())
+    await makeJob(store, { id, collections: [COLLECTION], from: { relays: [network.origins[0]!] } })
     const run = new Run(store, api.client, { id, repos, queued, url }, say)
     return await run.measure()
   },
@@ -88,27 +89,6 @@ async function putDocuments(pool: Pool, origins: readonly string[], repos: numbe
   }
   await pool.query('vacuum analyze identity')
   await pool.query('checkpoint')
-}
-
-/** @returns its id */
-async function makeJob(store: Store, relay: string): Promise<string> {
-  const id = tidOf(Date.now())
-  await store.db.transaction().execute((trx) =>
-    insertJob(trx, {
-      id,
-      caller: `did:web:${BENCH_CALLER}`,
-      clientToken: null,
-      inputHash: id,
-      name: null,
-      collections: [COLLECTION],
-      method: 'list-records',
-      level: 'content',
-      repoLimit: null,
-      createdAt: new Date(),
-      from: { relays: [relay] },
-    }),
-  )
-  return id
 }
 
 /** What has been used up so far. */

@@ -4,12 +4,12 @@ import { createLogger } from '../src/events.js'
 import { startService } from '../src/service.js'
 import { CollectionIds } from '../src/store/collections.js'
 import type { Store } from '../src/store/database.js'
-import { insertJob } from '../src/store/jobs.js'
 import type { Benchmark } from './main.js'
 import { type CpuSeconds, cpuSeconds } from './support/cpu.js'
 import { backfillNaively } from './support/naive.js'
 import { type FakeNetwork, startFakeNetwork } from './support/network.js'
 import { COLLECTION } from './support/posts.js'
+import { makeJob } from './support/timed-job.js'
 
 const ORIGINS = 20
 
@@ -114,26 +114,11 @@ async function prepare(store: Store, network: FakeNetwork, repos: number): Promi
      select did, document::json, now() from unnest($1::text[], $2::text[]) as t (did, document)`,
     [accounts.map(({ did }) => did), accounts.map(({ document }) => JSON.stringify(document))],
   )
-  const id = `throughput-${performance.now()}`
-  await store.db.transaction().execute((trx) =>
-    insertJob(trx, {
-      id,
-      caller: 'did:web:bench.example',
-      clientToken: null,
-      inputHash: id,
-      name: null,
-      collections: [COLLECTION],
-      method: 'list-records',
-      level: 'content',
-      repoLimit: null,
-      createdAt: new Date(),
-      from: { repos: accounts.map(({ did }) => did) },
-    }),
-  )
+  const from = { repos: accounts.map(({ did }) => did) }
+  const job = await makeJob(store, { collections: [COLLECTION], from })
   await store.pool.query('vacuum analyze job_repo, repo, identity')
   await store.pool.query('checkpoint')
-  const { rows } = await store.pool.query<{ key: number }>('select key from job')
-  return rows[0]!.key
+  return job
 }
 
 /** Has a service do a job. @returns seconds from the job's start to its end, as the job itself tells */

@@ -3,9 +3,9 @@ import { Writer } from '../src/engine/writer.js'
 import { CollectionIds } from '../src/store/collections.js'
 import type { Store } from '../src/store/database.js'
 import { claimHost, hostIds } from '../src/store/hosts.js'
-import { insertJob } from '../src/store/jobs.js'
 import type { RecordRow, RepoStep } from '../src/store/steps.js'
 import type { Benchmark } from './main.js'
+import { makeJob } from './support/timed-job.js'
 
 const REPOS = 2_000
 const RECORDS_PER_REPO = 20
@@ -72,24 +72,11 @@ async function prepareSteps(
 ): Promise<RepoStep[]> {
   const origin = 'https://pds.example'
   const claim = (await claimHost(store.db, (await hostIds(store.db, [origin])).get(origin)!))!
-  await store.db.transaction().execute((trx) =>
-    insertJob(trx, {
-      id,
-      caller: 'did:web:bench.example',
-      clientToken: null,
-      inputHash: id,
-      name: null,
-      collections: [COLLECTION],
-      method: 'list-records',
-      level: 'content',
-      repoLimit: null,
-      createdAt: new Date(),
-      from: { repos: rows.map((_, index) => didOf(index)) },
-    }),
-  )
+  const from = { repos: rows.map((_, index) => didOf(index)) }
+  const job = await makeJob(store, { id, collections: [COLLECTION], from })
   const { rows: repos } = await store.pool.query<{ job: number; did: string; repo: number; scope: number }>(
-    'select r.job, r.did, r.repo, job.scope from job_repo r join job on job.key = r.job where job.id = $1 order by did',
-    [id],
+    'select r.job, r.did, r.repo, job.scope from job_repo r join job on job.key = r.job where job.key = $1 order by did',
+    [job],
   )
   await store.pool.query('vacuum analyze job_repo')
   return repos.map(({ scope, ...repo }, index) => ({

@@ -17,7 +17,7 @@ export interface ServiceKey {
 }
 
 /** In the data directory, where the settings give no key. */
-const FILE = 'service.key'
+export const SERVICE_KEY_FILE = 'service.key'
 
 /**
  * The key that the settings give, else the one in the data directory, which is made at the first start. Of processes
@@ -27,7 +27,7 @@ const FILE = 'service.key'
 export async function openServiceKey({ identity, database }: Config): Promise<ServiceKey> {
   if (identity.key !== null) return keyOf(identity.key, 'SERVICE_KEY')
   const directory = database.dataDirectory
-  const path = join(directory, FILE)
+  const path = join(directory, SERVICE_KEY_FILE)
   try {
     return keyOf((await read(path)) ?? (await make(directory, path)), path)
   } catch (error) {

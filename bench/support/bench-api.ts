@@ -4,9 +4,7 @@ import { createLogger } from '../../src/events.js'
 import { startService } from '../../src/service.js'
 import type { Pool } from '../../src/store/database.js'
 import { findFreePort } from '../../test/support/network/loopback.js'
-
-/** Under which jobs of benchmarks are made. */
-export const BENCH_CALLER = 'bench.example'
+import { BENCH_CALLER } from './timed-job.js'
 
 export interface BenchApi extends AsyncDisposable {
   readonly client: BackfillClient

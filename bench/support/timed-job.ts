@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Store } from '../../src/store/database.js'
-import { insertJob, type RepoSource } from '../../src/store/jobs.js'
+import { insertJob, type NewJob } from '../../src/store/jobs.js'
 import { documentOf } from '../../test/support/network/stand-in-directory.js'
 
 const POLL_MS = 50
@@ -18,18 +18,24 @@ export async function keepDocuments(
   )
 }
 
-/** Makes a job that asks for one collection. @returns its key */
-export async function makeJob(store: Store, collection: string, from: RepoSource): Promise<number> {
-  const id = `bench-${performance.now()}`
+/** The host name of whose did:web the jobs are. */
+export const BENCH_CALLER = 'bench.example'
+
+/** Makes a job as `createJob` does. @returns its key */
+export async function makeJob(
+  store: Store,
+  job: Pick<NewJob, 'collections' | 'from'> & Partial<Pick<NewJob, 'id' | 'method'>>,
+): Promise<number> {
+  const { id = `bench-${performance.now()}`, collections, method = 'list-records', from } = job
   await store.db.transaction().execute((trx) =>
     insertJob(trx, {
       id,
-      caller: 'did:web:bench.example',
+      caller: `did:web:${BENCH_CALLER}`,
       clientToken: null,
       inputHash: id,
       name: null,
-      collections: [collection],
-      method: 'list-records',
+      collections,
+      method,
       level: 'content',
       repoLimit: null,
       createdAt: new Date(),

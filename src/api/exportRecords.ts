@@ -10,7 +10,6 @@ import type {
   RepoUnavailable,
   Trailer,
 } from '../../codegen/server/types/network/example/backfill/exportRecords.js'
-import { Standings } from '../jobs/callers.js'
 import { Delivery } from '../jobs/delivery.js'
 import { FeedError } from '../jobs/feed-error.js'
 import { openManifest } from '../jobs/manifest-document.js'
@@ -20,7 +19,7 @@ import type { DeliveredRepo } from '../store/delivery.js'
 import type { DeletedRecord } from '../store/delivery-lines.js'
 import { type ApiContext, askerOf } from './context.js'
 import type { Methods } from './index.js'
-import { assertStillMay, checkCursor, RIGHTS_EVERY_MS } from './subscribeJob.js'
+import { checkCursor, Rights } from './streams.js'
 import { deletedRecordView, receiptView } from './view.js'
 
 /** What a stream may be compressed by, the better one first: quickly rather than well, it is made while it is sent. */
@@ -33,7 +32,7 @@ const ENCODERS: Readonly<Record<string, () => Transform>> = {
 const PIECE_LENGTH = 256 * 1024
 
 export function exportRecords(methods: Methods, ctx: ApiContext): void {
-  const standings = new Standings(ctx, RIGHTS_EVERY_MS)
+  const rights = new Rights(ctx)
   methods.exportRecords({
     auth: ctx.auth('read'),
     handler: async ({ params, auth, req, signal }) => {
@@ -53,13 +52,8 @@ export function exportRecords(methods: Methods, ctx: ApiContext): void {
         if (error instanceof FeedError) throw new XRPCError(400, error.message, error.code)
         throw error
       })
-      let checkedAt = ctx.now()
-      const mayGoOn = async () => {
-        if (ctx.now() - checkedAt < RIGHTS_EVERY_MS) return
-        await assertStillMay(standings, credentials.did, delivery.job)
-        checkedAt = ctx.now()
-      }
-      const lines = linesOf(delivery, params.cursor ?? 0, mayGoOn)
+      const assertMay = rights.ofFollower(credentials.did, delivery.job)
+      const lines = linesOf(delivery, params.cursor ?? 0, assertMay)
       const stream = streamOf(await begun(lines), [signal, ctx.stopping])
       const coding = preferredCoding(acceptEncoding)
       const encoder = coding === null ? null : ENCODERS[coding]!()
@@ -100,14 +94,14 @@ function answer(body: Readable, filename: string, coding: string | null) {
 async function* linesOf(
   delivery: Delivery,
   cursor: number,
-  mayGoOn: () => Promise<void>,
+  assertMay: () => Promise<void>,
 ): AsyncGenerator<Buffer, void, undefined> {
   const hash = createHash('sha256')
   let records = 0
   let through = cursor
   let open: string | null = null
   for await (const page of delivery.soFar()) {
-    await mayGoOn()
+    await assertMay()
     for (const piece of pieces(page.repos, open)) {
       const bytes = Buffer.from(piece)
       hash.update(bytes)

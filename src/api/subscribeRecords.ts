@@ -6,7 +6,6 @@ import type {
   RepoFailed,
   RepoUnavailable,
 } from '../../codegen/server/types/network/example/backfill/subscribeRecords.js'
-import { Standings } from '../jobs/callers.js'
 import { Delivery, takenInTime } from '../jobs/delivery.js'
 import { textItem } from '../jobs/delivery-bytes.js'
 import { CborWriter } from '../jobs/delivery-cbor.js'
@@ -19,7 +18,7 @@ import { isRetryable } from '../verdict.js'
 import { type ApiContext, askerOf } from './context.js'
 import type { Methods } from './index.js'
 import { EncodedMessage } from './messages.js'
-import { assertStillMay, checkCursor, isTooSlow, RIGHTS_EVERY_MS, refuse } from './subscribeJob.js'
+import { checkCursor, isTooSlow, Rights, refuse } from './streams.js'
 import { deletedRecordView, receiptView } from './view.js'
 
 /** What a message holds at most; the bytes are those of its records, which leaves some for the rest. */
@@ -27,7 +26,7 @@ const RECORDS_MAX = 500
 const BYTES_MAX = 1024 * 1024 - 1024
 
 export function subscribeRecords(methods: Methods, ctx: ApiContext): void {
-  const standings = new Standings(ctx, RIGHTS_EVERY_MS)
+  const rights = new Rights(ctx)
   const auth = ctx.auth('read')
   methods.subscribeRecords({
     auth: (request) => auth(request).catch((error: unknown) => refuse(ctx, error)),
@@ -36,13 +35,10 @@ export function subscribeRecords(methods: Methods, ctx: ApiContext): void {
       try {
         checkCursor(req.url)
         const delivery = await Delivery.open(ctx, askerOf(auth.credentials), params)
-        let checkedAt = ctx.now()
+        const assertMay = rights.ofFollower(auth.credentials.did, delivery.job)
         const messages = takenInTime(messagesOf(delivery.follow(ends.signal)))
         for await (const message of ctx.metrics.followed('subscribeRecords', messages, isTooSlow)) {
-          if (ctx.now() - checkedAt >= RIGHTS_EVERY_MS) {
-            await assertStillMay(standings, auth.credentials.did, delivery.job)
-            checkedAt = ctx.now()
-          }
+          await assertMay()
           yield message
         }
       } catch (error) {

@@ -6,7 +6,7 @@ import { DidResolver } from '@atproto/identity'
 import { serviceDidDocument } from '../auth/did-document.js'
 import { BackfillError } from '../client/index.js'
 import { type Config, readConfig } from '../config.js'
-import { openServiceKey } from '../service-key.js'
+import { openServiceKey, SERVICE_KEY_FILE } from '../service-key.js'
 import { assertCanAsk, confirm } from './confirm.js'
 import { CommandError, EXIT, Interrupted, UsageError } from './exit.js'
 import { PlcDirectory } from './identity-directory.js'
@@ -43,9 +43,6 @@ export interface UpdateOptions {
   readonly yes?: boolean
   readonly json?: boolean
 }
-
-/** In the data directory, where the settings give no key: see `openServiceKey`, which makes it. */
-const SERVICE_KEY_FILE = 'service.key'
 
 /** Of the request for a document, ms. */
 const TIMEOUT_MS = 30_000

@@ -5,6 +5,7 @@ import type { Asker } from '../jobs/context.js'
 import { createJob } from '../jobs/create.js'
 import { assertScope, checkInput, inputHash, type JobInput } from '../jobs/input.js'
 import { recordLine } from '../jobs/record-json.js'
+import { pause } from '../pause.js'
 import { type Service, startService } from '../service.js'
 import { findJob, findRunningJob, type JobRow } from '../store/jobs.js'
 import { readRecordPage } from '../store/record-pages.js'
@@ -179,7 +180,7 @@ export async function patiently<T>(
       if (signal.aborted) throw new Interrupted(INTERRUPTED)
       lostAt ??= performance.now()
       if (performance.now() - lostAt > limits.awayMs) throw new CommandError(DATABASE_GONE, { cause: error })
-      await sleep(limits.retryMs, undefined, { signal }).catch(() => {})
+      await pause(limits.retryMs, signal)
     }
   }
 }

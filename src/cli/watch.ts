@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import {
   type BackfillClient,
   BackfillError,
@@ -7,6 +6,7 @@ import {
   ServiceUnreachable,
   TimeoutError,
 } from '../client/index.js'
+import { pause } from '../pause.js'
 import type { Connection } from './connection.js'
 import { Interrupted } from './exit.js'
 import { printJson } from './stdout.js'
@@ -113,7 +113,7 @@ async function followHosts(
     if (hosts === undefined || signal.aborted) return
     if (hosts !== null) show(hosts)
     const waitMs = Math.max(HOSTS_EVERY_MS, HOSTS_PATIENCE * (performance.now() - askedAt))
-    await sleep(waitMs, undefined, { signal }).catch(() => {})
+    await pause(waitMs, signal)
   }
 }
 

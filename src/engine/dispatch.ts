@@ -1,6 +1,6 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Job, PgBoss } from 'pg-boss'
 import type { Tell } from '../events.js'
+import { pause } from '../pause.js'
 import type { HeldTask } from '../store/workers.js'
 import type { Standstill } from './standstill.js'
 
@@ -164,7 +164,7 @@ export class Dispatch {
         if (tries === 1) this.#tell('dispatch.warning', { task: kind, err: error })
       }
       if (tries >= COMPLETE_TRIES || signal.aborted) return
-      await sleep(COMPLETE_AGAIN_MS, undefined, { signal }).catch(() => {})
+      await pause(COMPLETE_AGAIN_MS, signal)
     }
   }
 
@@ -188,6 +188,6 @@ export class Dispatch {
   async #pause(kind: TaskKind, signal: AbortSignal): Promise<void> {
     const nudged = Promise.withResolvers<void>()
     this.#nudges.set(kind, nudged.resolve)
-    await Promise.race([nudged.promise, sleep(POLL_MS, undefined, { signal }).catch(() => {})])
+    await Promise.race([nudged.promise, pause(POLL_MS, signal)])
   }
 }

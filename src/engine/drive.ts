@@ -1,5 +1,5 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { RateLimited } from '../atproto/outcome.js'
+import { pause } from '../pause.js'
 import { Pulse } from '../pulse.js'
 import { AnySignal } from '../signals.js'
 import { jobsWantingRevs } from '../store/host-revs.js'
@@ -256,8 +256,7 @@ class Driver {
   async #untilNext(): Promise<void> {
     const over = new AbortController()
     using any = new AnySignal(over.signal, this.#signal)
-    const looking = sleep(LOOK_EVERY_MS, undefined, { signal: any.signal }).catch(() => {})
-    await Promise.race([this.#moved.next, looking])
+    await Promise.race([this.#moved.next, pause(LOOK_EVERY_MS, any.signal)])
     over.abort()
   }
 

@@ -1,10 +1,10 @@
 import { Failure, Unavailable } from '../atproto/outcome.js'
 import { type Query, RepoNotFound } from '../atproto/pds.js'
+import { SpoolTrouble } from '../atproto/repo/spool.js'
 import type { CarQuery } from '../atproto/sync.js'
 import type { OptionalMethod } from '../store/host-support.js'
 import { type HostClaim, hostIds } from '../store/hosts.js'
 import type { RunningJob } from '../store/jobs.js'
-import { isDatabaseTrouble } from '../store/trouble.js'
 import type { EngineContext } from './context.js'
 import type { KnownRepo } from './due-queue.js'
 import { type LookUp, LookUpHeld } from './look-up.js'
@@ -51,7 +51,7 @@ export async function fetchRepo(ctx: EngineContext, assignment: Assignment): Pro
     if (error instanceof LookUpHeld) await state.deferred(error.until)
     else if (error instanceof Unavailable) await state.unavailable(error)
     else if (error instanceof Failure) await state.failed(error)
-    else if (isFileTrouble(error)) {
+    else if (error instanceof SpoolTrouble) {
       const { job, repo, claim } = assignment
       const where = { job: job.id, did: repo.did, host: claim.origin }
       ctx.tell('engine.task-failed', { task: 'spool', ...where, err: error })
@@ -85,14 +85,6 @@ async function read(ctx: EngineContext, assignment: Assignment, state: RepoState
     await written
   }
 }
-
-/** What goes wrong with files of our own says nothing of a repo, of its host, or of the database. */
-function isFileTrouble(error: unknown): boolean {
-  const { syscall } = (error instanceof Error ? error : {}) as { syscall?: unknown }
-  return FILE_CALLS.has(syscall) && !isDatabaseTrouble(error)
-}
-
-const FILE_CALLS: ReadonlySet<unknown> = new Set(['mkdir', 'open', 'write', 'read', 'unlink'])
 
 /** What a host says, or signs, of an account that has moved is no verdict on it. */
 type PerhapsMoved = RepoNotFound | Unavailable | Failure

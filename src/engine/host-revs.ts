@@ -1,6 +1,6 @@
-import { TID } from '@atproto/common-web'
 import { Failure } from '../atproto/outcome.js'
 import type { Query } from '../atproto/pds.js'
+import { isFromFuture } from '../atproto/rev.js'
 import { listRepoRevs, type RepoRev } from '../atproto/sync.js'
 import {
   deferRevListing,
@@ -37,9 +37,6 @@ const ATTEMPTS_MAX = 3
 
 /** How soon it is looked again whether more of a host's accounts are wanted by now, where jobs still find repos. */
 const JUDGED_AGAIN_MS = 60_000
-
-/** A rev is a time; one this much ahead of our clock would outlast every true one. */
-const AHEAD_MS_MAX = 5 * 60_000
 
 /**
  * The reading of a host's revs that can go on now, if there is one or one is worth beginning.
@@ -115,11 +112,7 @@ function isWorth({ listed, wanted }: RevsSaved): boolean {
 /** What counts of a page: where an account has been, it is listed as inactive, with a rev that is not its own any more. */
 export function pageOf(page: { repos: readonly RepoRev[]; cursor: string | null }, now: number): RevsPage {
   const revs = page.repos.flatMap(({ did, rev, active }) =>
-    active && rev !== null && isPast(rev, now) ? [{ did, rev }] : [],
+    active && rev !== null && !isFromFuture(rev, now) ? [{ did, rev }] : [],
   )
   return { revs, listed: page.repos.length, cursor: page.cursor }
-}
-
-function isPast(rev: string, now: number): boolean {
-  return TID.fromStr(rev).timestamp() / 1000 <= now + AHEAD_MS_MAX
 }

@@ -1,7 +1,7 @@
-import { TID } from '@atproto/common-web'
 import { isValidTid } from '@atproto/syntax'
 import { Failure } from '../atproto/outcome.js'
 import { describeCollections, getLatestCommit, type Query } from '../atproto/pds.js'
+import { isFromFuture, momentOf } from '../atproto/rev.js'
 import { namesEveryCollection, wantedCollections } from '../jobs/scope.js'
 import type { Level } from '../verdict.js'
 import { nextReading, type Reading, type ReadSoFar } from './reading.js'
@@ -55,9 +55,6 @@ const RESTARTS_MAX = 3
 
 /** The most collections of one repo: what is beyond is not an account any more, but a trap. */
 const COLLECTIONS_MAX = 5_000
-
-/** A rev is a time; one this much ahead of our clock would outlast every true one. */
-const AHEAD_MS_MAX = 5 * 60_000
 
 /** A rev this much older than the first request was not made while we read, whatever the clocks. */
 const AT_REST_MS = 10 * 60_000
@@ -117,7 +114,7 @@ export async function* readByListRecords(
 /** The repo's rev, if it can be one: neither from the future nor older than one it has had. */
 async function latestRev(query: Query, { did, lastRev }: Wish, now: () => number): Promise<string> {
   const { rev } = await getLatestCommit(query, did)
-  if (TID.fromStr(rev).timestamp() / 1000 > now() + AHEAD_MS_MAX) {
+  if (isFromFuture(rev, now())) {
     throw new Failure('bad-response', `the rev ${rev} lies in the future`)
   }
   if (lastRev !== null && rev < lastRev) {
@@ -170,5 +167,5 @@ function startOf(
 }
 
 function wasAtRest(rev: string, beganAt: number): boolean {
-  return isValidTid(rev) && TID.fromStr(rev).timestamp() / 1000 < beganAt - AT_REST_MS
+  return isValidTid(rev) && momentOf(rev) < beganAt - AT_REST_MS
 }

@@ -4,15 +4,7 @@ import { RequestError } from '../errors.js'
 import type { Trx } from '../store/database.js'
 import { findJob, findJobByToken, insertJob, type JobRow, type NewJob } from '../store/jobs.js'
 import type { Asker, JobsContext } from './context.js'
-import {
-  assertScope,
-  type CheckedInput,
-  checkInput,
-  inputHash,
-  isWholeNetwork,
-  type JobInput,
-  type Scope,
-} from './input.js'
+import { assertScope, checkInput, inputHash, isWholeNetwork, type JobInput, type Scope } from './input.js'
 import { checkRepos, checkRunningJobs, type Quotas } from './quotas.js'
 
 /** Handles looked up at the same time for one request. */
@@ -31,11 +23,10 @@ export async function createJob(ctx: JobsContext, asker: Asker, input: JobInput)
   const checked = checkInput(input, network)
   assertScope(checked, asker)
   const hash = inputHash(checked)
-  const before = await jobOfToken(ctx, asker, checked, hash)
+  const before = await jobOfToken(ctx, asker, { clientToken: checked.clientToken, hash })
   if (before) return before
   const repos = checked.repos && (await resolveRepos(ctx, checked.repos))
-  const id = TID.nextStr()
-  const refused = await insertWithinQuotas(ctx, asker.did, (trx, quotas) => {
+  return startJob(ctx, asker, { clientToken: checked.clientToken, hash }, (trx, quotas, id) => {
     checkRepos(quotas, asker.did, repos ? repos.length : null)
     return insertJob(trx, {
       id,
@@ -52,9 +43,31 @@ export async function createJob(ctx: JobsContext, asker: Asker, input: JobInput)
       cursorsOf: network.relays,
     })
   })
+}
+
+/** By what a request is known again. */
+export interface RequestToken {
+  readonly clientToken: string | null
+  /** Of everything that was asked for. */
+  readonly hash: string
+}
+
+/**
+ * Inserts a job, if its caller may have it, and tells of it.
+ * @param insert inserts it by this id; tells whether it did: not when the client token was used before
+ * @returns the job, or the one that somebody else has made with the same token meanwhile
+ * @throws RequestError, also what `insert` throws
+ */
+export async function startJob(
+  ctx: JobsContext,
+  asker: Asker,
+  token: RequestToken,
+  insert: (trx: Trx, quotas: Quotas, id: string) => Promise<boolean>,
+): Promise<JobRow> {
+  const id = TID.nextStr()
+  const refused = await insertWithinQuotas(ctx, asker.did, (trx, quotas) => insert(trx, quotas, id))
   if (refused) {
-    // Somebody else may have used the token between the look above and the insert: then its job is the answer.
-    const theirs = await jobOfToken(ctx, asker, checked, hash)
+    const theirs = await jobOfToken(ctx, asker, token)
     if (theirs) return theirs
     throw refused
   }
@@ -63,8 +76,9 @@ export async function createJob(ctx: JobsContext, asker: Asker, input: JobInput)
   ctx.tell('job.created', {
     job: id,
     caller: asker.did,
-    collections: checked.collections,
-    ...(checked.hosts && { hosts: checked.hosts.map(({ hostname }) => hostname) }),
+    collections: job.collections,
+    ...(job.refreshes && { refreshes: job.refreshes }),
+    ...(job.hosts && { hosts: job.hosts }),
   })
   return job
 }
@@ -75,12 +89,8 @@ export function fromOf(input: Scope, relays: readonly string[]): NewJob['from'] 
   return { relays, wholeNetwork: isWholeNetwork(input) }
 }
 
-/**
- * Inserts a job, if its caller may have it.
- * @param insert tells whether it did: not when the client token was used before
- * @returns why it is not inserted; null when it is
- */
-export async function insertWithinQuotas(
+/** @returns why the job is not inserted; null when it is */
+async function insertWithinQuotas(
   ctx: JobsContext,
   caller: string,
   insert: (trx: Trx, quotas: Quotas) => Promise<boolean>,
@@ -104,11 +114,10 @@ export async function insertWithinQuotas(
 export async function jobOfToken(
   ctx: JobsContext,
   asker: Asker,
-  input: Pick<CheckedInput, 'clientToken'>,
-  hash: string,
+  { clientToken, hash }: RequestToken,
 ): Promise<JobRow | null> {
-  if (input.clientToken === null) return null
-  const job = await findJobByToken(ctx.db, asker.did, input.clientToken)
+  if (clientToken === null) return null
+  const job = await findJobByToken(ctx.db, asker.did, clientToken)
   if (!job) return null
   if (job.input_hash === hash) return job
   throw new RequestError(

@@ -1,12 +1,11 @@
 import { createHash } from 'node:crypto'
-import { TID } from '@atproto/common-web'
 import { hostnameToOrigin } from '../atproto/host.js'
 import { RequestError } from '../errors.js'
 import type { Trx } from '../store/database.js'
-import { findJob, insertJob, type JobRow, type NewJob } from '../store/jobs.js'
+import { insertJob, type JobRow } from '../store/jobs.js'
 import { didsOf, holdDetails, queueFormerRepos } from '../store/refresh.js'
 import type { Asker, JobsContext } from './context.js'
-import { fromOf, insertWithinQuotas, jobOfToken } from './create.js'
+import { fromOf, jobOfToken, startJob } from './create.js'
 import { assertScope, checkText, type NamedHost, type Scope } from './input.js'
 import { checkRepos } from './quotas.js'
 import { ownJob } from './read.js'
@@ -29,12 +28,10 @@ export interface RefreshInput {
  */
 export async function refreshJob(ctx: JobsContext, asker: Asker, input: RefreshInput): Promise<JobRow> {
   const former = await ownJob(ctx, asker, input.job)
-  const labels = {
-    clientToken: checkText('clientToken', input.clientToken),
-    name: checkText('name', input.name),
-  }
-  const hash = hashOf(former, labels.name)
-  const before = await jobOfToken(ctx, asker, labels, hash)
+  const name = checkText('name', input.name)
+  const clientToken = checkText('clientToken', input.clientToken)
+  const token = { clientToken, hash: hashOf(former, name) }
+  const before = await jobOfToken(ctx, asker, token)
   if (before) return before
   if (!hasEnded(former.status)) {
     throw new RequestError(
@@ -44,47 +41,29 @@ export async function refreshJob(ctx: JobsContext, asker: Asker, input: RefreshI
   }
   const scope = scopeOf(ctx, former)
   assertScope(scope, asker)
-  const id = TID.nextStr()
   const { relays } = ctx.config.network
-  const refused = await insertWithinQuotas(ctx, asker.did, async (trx, quotas) => {
+  return startJob(ctx, asker, token, async (trx, quotas, id) => {
     const queues = await holdDetails(trx, former.key)
     const repos = scope.repos && (await namedRepos(trx, former, queues))
     checkRepos(quotas, asker.did, queues ? former.total : (repos?.length ?? null))
-    const from: NewJob['from'] = repos ? { repos } : fromOf(scope, relays)
     const inserted = await insertJob(trx, {
       id,
       caller: asker.did,
-      clientToken: labels.clientToken,
-      inputHash: hash,
-      name: labels.name ?? former.name,
+      clientToken,
+      inputHash: token.hash,
+      name: name ?? former.name,
       collections: former.collections,
       method: former.method,
       level: former.level,
       createdAt: new Date(ctx.now()),
       repoLimit: quotas.reposPerJob,
-      from,
+      from: repos ? { repos } : fromOf(scope, relays),
       cursorsOf: relays,
       refreshes: { job: former.id, queueRepos: queues },
     })
     if (inserted && queues) await queueFormerRepos(trx, id, PORTION)
     return inserted
   })
-  if (refused) {
-    // Somebody else may have used the token meanwhile: then its job is the answer.
-    const theirs = await jobOfToken(ctx, asker, labels, hash)
-    if (theirs) return theirs
-    throw refused
-  }
-  const job = await findJob(ctx.db, id)
-  if (!job) throw new Error('the job is gone right after it was made')
-  ctx.tell('job.created', {
-    job: id,
-    caller: asker.did,
-    collections: job.collections,
-    refreshes: former.id,
-    ...(job.hosts && { hosts: job.hosts }),
-  })
-  return job
 }
 
 function hashOf(former: JobRow, name: string | null): string {

@@ -1,5 +1,6 @@
 import { type SqlBool, sql } from 'kysely'
 import type { Trx } from './database.js'
+import { storedCollectionIds } from './stored-collections.js'
 
 /**
  * Who still needs what is stored of a repo. Before something of a repo goes away, nobody may need it, and nobody may
@@ -33,18 +34,8 @@ export function storedIn(repos: readonly number[]) {
   return sql`
     unnest(${repos}::bigint[]) as mine (repo)
     cross join lateral (
-      -- One look at the index for each collection.
-      with recursive seen as (
-        (select collection from record where repo = mine.repo order by collection limit 1)
-        union all
-        select (
-          select later.collection from record later
-          where later.repo = mine.repo and later.collection > seen.collection order by later.collection limit 1
-        )
-        from seen where seen.collection is not null
-      )
       select mine.repo, seen.collection, collection.nsid
-      from seen join collection on collection.id = seen.collection
+      from (${sql.raw(storedCollectionIds('mine.repo'))}) seen join collection on collection.id = seen.collection
     ) stored`
 }
 

@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import type { Db, Trx } from './database.js'
+import { IS_DUE } from './repos.js'
 
 /** Repos that were failed for their host. */
 export interface GivenUp {
@@ -20,7 +21,7 @@ export async function hostsToGiveUp(db: Db, since: Date, now: Date): Promise<num
         where job.status = 'running' and (
           exists (
             select 1 from job_repo r where r.host = host.id and r.job = job.key
-              and r.status in ('resolved', 'fetching') and r.retry_at is null
+              and ${IS_DUE}
           )
           or exists (
             select 1 from job_repo r where r.host = host.id and r.job = job.key

@@ -2,6 +2,7 @@ import { sql } from 'kysely'
 import type { Level } from '../verdict.js'
 import type { Db, Trx } from './database.js'
 import { trailAfter } from './listings.js'
+import { IS_DUE } from './repos.js'
 
 /**
  * The revs at which hosts list their repos, a thousand to a request. They tell which repos have not changed since
@@ -44,7 +45,7 @@ const isWorthListing = (host: number, jobs: readonly number[], share: number, no
         select count(*) from (
           select from job_repo r
           where r.host = ${host} and r.job = job.key
-            and r.status in ('resolved', 'fetching') and r.retry_at is null
+            and ${IS_DUE}
           limit needed.repos
         ) due
       )
@@ -73,7 +74,7 @@ export async function jobsWantingRevs(
       ) or exists (
         select from (
           select r.repo from job_repo r
-          where r.host = ${host} and r.job = job.key and r.status in ('resolved', 'fetching') and r.retry_at is null
+          where r.host = ${host} and r.job = job.key and ${IS_DUE}
           limit ${SAMPLE}
         ) due
         where exists (select from receipt where receipt.repo = due.repo)

@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import type { Db } from './database.js'
+import { IS_DUE } from './repos.js'
 import type { Fence } from './steps.js'
 
 /**
@@ -134,7 +135,7 @@ export async function hostsWithWork(db: Db, now: Date): Promise<number[]> {
       -- One look for each pair. By exists a planner without statistics may read all that is due, wherever it is.
       where job.status = 'running' and (
         select true from job_repo r
-        where r.host = host.id and r.job = job.key and r.status in ('resolved', 'fetching') and r.retry_at is null
+        where r.host = host.id and r.job = job.key and ${IS_DUE}
         limit 1
       )
     )`.execute(db)
@@ -148,7 +149,7 @@ export async function hostHasWork(db: Db, id: number): Promise<boolean> {
     where job.status = 'running' and (
       exists (
         select 1 from job_repo r
-        where r.host = ${id} and r.job = job.key and r.status in ('resolved', 'fetching') and r.retry_at is null
+        where r.host = ${id} and r.job = job.key and ${IS_DUE}
       )
       or exists (
         select 1 from listing l where l.host = ${id} and l.job = job.key and not l.done and l.failure is null

@@ -3,6 +3,7 @@ import { type SqlBool, sql } from 'kysely'
 import type { FailureClass, JobStatus, Level, RequestedMethod } from '../verdict.js'
 import type { Db, Trx } from './database.js'
 import { addHostListings, addListings, addRepos, HOSTS } from './listings.js'
+import { IS_DUE } from './repos.js'
 import { addStartCursors, HAS_BEGUN } from './start-cursors.js'
 
 export interface NewJob {
@@ -262,7 +263,7 @@ export async function jobsWanting(db: Db, host: number): Promise<RunningJob[]> {
     .where(sql<SqlBool>`(
       exists (
         select from job_repo r
-        where r.host = ${host} and r.job = job.key and r.status in ('resolved', 'fetching') and r.retry_at is null
+        where r.host = ${host} and r.job = job.key and ${IS_DUE}
       ) or exists (
         select from listing l where l.host = ${host} and l.job = job.key and not l.done and l.failure is null
       )

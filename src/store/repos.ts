@@ -1,4 +1,4 @@
-import { sql } from 'kysely'
+import { type SqlBool, sql } from 'kysely'
 import type { RepoStatus } from '../verdict.js'
 import type { Db } from './database.js'
 
@@ -18,6 +18,9 @@ export interface DueRepo {
   /** Whether a receipt of it is signed: what was stored with it is not replaced by less. */
   readonly signed: boolean
 }
+
+/** Of `job_repo r`: whether its driver may begin it now. In the words of the index that finds it. */
+export const IS_DUE = sql<SqlBool>`r.status in ('resolved', 'fetching') and r.retry_at is null`
 
 /**
  * Due repos of one job on one host, in the order they were queued.
@@ -39,7 +42,7 @@ export async function dueRepos(
            ) as known
     from job_repo r
     where r.host = ${due.host} and r.job = ${due.job} and r.id > ${due.after}
-      and r.status in ('resolved', 'fetching') and r.retry_at is null
+      and ${IS_DUE}
     order by r.id
     limit ${due.limit}`.execute(db)
   return rows.map(({ known: [lastRev, signed], ...repo }) => ({ ...repo, lastRev, signed: signed ?? false }))

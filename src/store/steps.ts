@@ -4,6 +4,7 @@ import type { FailureClass, Level, Method, RepoStatus, UnavailableReason } from 
 import { bigintArray, IntArray, intArray, TextArray, textArray } from './binary.js'
 import type { Db } from './database.js'
 import { WRITE_STEPS } from './steps-statement.js'
+import { storedCollectionIds } from './stored-collections.js'
 import { printable } from './text.js'
 
 /**
@@ -173,19 +174,11 @@ const removable = (level: Level) =>
 /** Keys in hand at once while records are removed. */
 const GONE_ROWS = 10_000
 
-/** The collections of which a repo has rows, with their numbers. One look at the index for each. */
+/** The collections of which a repo has rows, with their numbers. */
 export async function storedCollections(client: pg.ClientBase, repo: number): Promise<Map<string, number>> {
   const { rows } = await client.query<{ id: number; nsid: string }>(
-    `with recursive stored as (
-       (select collection from record where repo = $1 order by collection limit 1)
-       union all
-       select (
-         select next.collection from record next
-         where next.repo = $1 and next.collection > stored.collection order by next.collection limit 1
-       )
-       from stored where stored.collection is not null
-     )
-     select collection.id, collection.nsid from stored join collection on collection.id = stored.collection`,
+    `select collection.id, collection.nsid
+     from (${storedCollectionIds('$1')}) stored join collection on collection.id = stored.collection`,
     [repo],
   )
   return new Map(rows.map(({ id, nsid }) => [nsid, id]))

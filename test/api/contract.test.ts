@@ -368,7 +368,7 @@ describe('every method of the lexicons', () => {
   })
 
   test('has its file, and every file of the API its method', async () => {
-    const helpers = ['caller-view', 'context', 'cursor', 'errors', 'index', 'messages', 'view']
+    const helpers = ['caller-view', 'context', 'cursor', 'errors', 'index', 'messages', 'streams', 'view']
     const files = await readdir(fileURLToPath(new URL('../../src/api', import.meta.url)))
     const names = files.map((file) => basename(file, '.ts')).filter((name) => !helpers.includes(name))
     expect(names.sort()).toEqual([...methods, ...streams].map(({ name }) => name).sort())

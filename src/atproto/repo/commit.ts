@@ -4,6 +4,7 @@ import { encode } from '@atcute/cbor'
 import { parseDidKey } from '@atcute/crypto'
 import { isValidTid } from '@atproto/syntax'
 import { Failure } from '../outcome.js'
+import { isFromFuture } from '../rev.js'
 import { CborReader, MAP, UNSIGNED } from './cbor.js'
 import { CID_BYTES, isDagCborAt, writeCidBytes } from './cid.js'
 import { jsonOfCbor } from './data.js'
@@ -28,9 +29,6 @@ export interface ExpectedCommit {
 }
 
 const VERSION = 3
-
-/** How far a host's clock may be ahead. */
-const AHEAD_MS_MAX = 5 * 60_000
 
 const SIGNATURE_BYTES = 64
 
@@ -155,19 +153,10 @@ function assertRev(rev: string, { now, lastRev }: ExpectedCommit): void {
       `the rev ${JSON.stringify(rev.slice(0, 40))} of the commit is not a TID`,
     )
   }
-  if (momentOf(rev) > now + AHEAD_MS_MAX) {
+  if (isFromFuture(rev, now)) {
     throw new Failure('bad-response', `the rev ${rev} of the commit lies in the future`)
   }
   if (lastRev !== null && rev < lastRev) {
     throw new Failure('rev-regressed', `the commit has rev ${rev}, after ${lastRev} was there`)
   }
-}
-
-const TID_DIGITS = '234567abcdefghijklmnopqrstuvwxyz'
-
-/** When a TID was made, in ms since epoch: its last two digits tell clocks apart, the others count microseconds. */
-function momentOf(tid: string): number {
-  let microseconds = 0
-  for (const digit of tid.slice(0, -2)) microseconds = microseconds * 32 + TID_DIGITS.indexOf(digit)
-  return microseconds / 1000
 }

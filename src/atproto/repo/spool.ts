@@ -21,6 +21,14 @@ export interface SpoolOptions {
   readonly maxBytes: number
 }
 
+/** What goes wrong with the file: it says nothing of the repo, or of its host. */
+export class SpoolTrouble extends Error {
+  override readonly name = 'SpoolTrouble'
+  constructor(cause: unknown) {
+    super(`the spool: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+  }
+}
+
 /** What is held before it is written. A CAR that is not larger, as most are, needs no file. */
 const BUFFER_BYTES = 256 * 1024
 const FIRST_BUFFER_BYTES = 16 * 1024
@@ -75,7 +83,7 @@ export class Spool implements Blocks, ByteSink, AsyncDisposable {
     return this.#index.size
   }
 
-  /** @throws Failure `bad-response`, `cid-mismatch` or `body-too-large` */
+  /** @throws Failure `bad-response`, `cid-mismatch` or `body-too-large`; SpoolTrouble, as whatever reads from the file */
   async write(chunk: Buffer): Promise<void> {
     if (this.#length + chunk.length > this.#options.maxBytes) {
       throw new Failure('body-too-large', `the CAR is larger than ${this.#options.maxBytes} bytes`)
@@ -115,7 +123,7 @@ export class Spool implements Blocks, ByteSink, AsyncDisposable {
     this.#isWhole = false
     this.#pages.clear()
     await file?.close()
-    if (this.#path !== null) await unlink(this.#path)
+    if (this.#path !== null) await onDisk(unlink(this.#path))
     this.#path = null
   }
 
@@ -154,9 +162,17 @@ export class Spool implements Blocks, ByteSink, AsyncDisposable {
 
   #readFile(into: Buffer, from: number): void {
     for (let at = 0; at < into.length; ) {
-      const read = readSync(this.#file!.fd, into, at, into.length - at, from + at)
+      const read = this.#readSome(into.subarray(at), from + at)
       if (read === 0) throw new Error('the spool file is shorter than what was written to it')
       at += read
+    }
+  }
+
+  #readSome(into: Buffer, from: number): number {
+    try {
+      return readSync(this.#file!.fd, into, 0, into.length, from)
+    } catch (error) {
+      throw new SpoolTrouble(error)
     }
   }
 
@@ -186,9 +202,9 @@ export class Spool implements Blocks, ByteSink, AsyncDisposable {
   async #openFile(): Promise<FileHandle> {
     if (this.#file !== null) return this.#file
     const { directory } = this.#options
-    await mkdir(directory, { recursive: true })
+    await onDisk(mkdir(directory, { recursive: true }))
     const path = join(directory, `${randomUUID()}.car`)
-    this.#file = await open(path, 'wx+', 0o600)
+    this.#file = await onDisk(open(path, 'wx+', 0o600))
     this.#path = path
     // Windows does not take the name from an open file.
     const isUnlinked = await unlink(path).then(
@@ -207,9 +223,18 @@ interface Page {
   readonly room: Buffer
 }
 
+/** @throws SpoolTrouble */
+async function onDisk<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work
+  } catch (error) {
+    throw new SpoolTrouble(error)
+  }
+}
+
 async function writeAll(file: FileHandle, bytes: Buffer): Promise<void> {
   for (let at = 0; at < bytes.length; ) {
-    const { bytesWritten } = await file.write(bytes, at, bytes.length - at)
+    const { bytesWritten } = await onDisk(file.write(bytes, at, bytes.length - at))
     at += bytesWritten
   }
 }
