@@ -155,7 +155,7 @@ function most(account: Account, scopes: readonly Scope[]): number {
 }
 
 function planPages(
-  { faults: { pages }, world }: Plan,
+  { faults: { pages, ofPages }, world }: Plan,
   { faults }: Simulation,
   lasting: readonly Scope[],
   random: Random,
@@ -164,6 +164,6 @@ function planPages(
   const found = Math.min(...listed.map(({ accounts }) => accounts.size))
   // There must be a page for each.
   if (listed.length === 0 || found < pages * world.relayPageSize!) return
-  const kinds = ALL_KINDS.filter((kind) => FAULT_KINDS[kind].where === 'relay')
+  const kinds = ofPages ?? ALL_KINDS.filter((kind) => FAULT_KINDS[kind].where === 'relay')
   for (let planned = 0; planned < pages; planned++) faults.planRelay(random.pick(kinds))
 }

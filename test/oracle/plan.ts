@@ -1,3 +1,4 @@
+import type { FaultKind } from '../support/simulation/fault-kinds.js'
 import { Random } from '../support/simulation/random.js'
 import type { Announcement, RateLimit, Refusal } from '../support/simulation/rate-limit.js'
 import type { SimulationOptions } from '../support/simulation/simulation.js'
@@ -18,8 +19,13 @@ export interface Plan {
   readonly world: SimulationOptions & { readonly hosts: number; readonly repos: number }
   readonly jobs: readonly PlannedJob[]
   readonly actions: readonly Action[]
-  /** How many accounts meet a fault, and how many pages of relays. */
-  readonly faults: { readonly accounts: number; readonly pages: number }
+  readonly faults: {
+    /** How many meet one. */
+    readonly accounts: number
+    /** How many pages of relays do, and what happens to them; whatever can where absent. */
+    readonly pages: number
+    readonly ofPages?: readonly FaultKind[]
+  }
   /** Whether failures are healed in the end, and taken up again. */
   readonly heals: boolean
 }

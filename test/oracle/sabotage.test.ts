@@ -13,7 +13,10 @@ import type * as Listings from '../../src/store/listings.js'
 import type * as Steps from '../../src/store/steps.js'
 import type * as StepsStatement from '../../src/store/steps-statement.js'
 import { createDatabase } from '../support/database.js'
+import { type Plan, planOf } from './plan.js'
+import type { Action, Deed } from './plan-actions.js'
 import { runSeed } from './run.js'
+import { SEEDS } from './seeds.js'
 
 /**
  * Faults of our own, one at a time: an oracle that does not see each of them proves nothing. What is broken here is
@@ -187,6 +190,9 @@ function changed(text: string, from: string, to: string): string {
   return text.replace(from, to)
 }
 
+/** So many runs at most have to show a fault. */
+const SEEDS_MOST = 12
+
 /** Keeps a counter from going down. */
 const STICKY = `
 create function stick() returns trigger language plpgsql as
@@ -197,8 +203,10 @@ interface Case {
   readonly sabotage: Sabotage
   /** What the oracle has to say of it. */
   readonly says: RegExp
-  /** Of the short form; one of them has to show it. */
+  /** Those that have shown it at once; when they do not, others have to. */
   readonly seeds: readonly number[]
+  /** Has what is broken come up, where a plan has little of it. */
+  readonly revise?: (plan: Plan) => Plan
   readonly prepare?: (store: { readonly pool: Pool }) => Promise<void>
 }
 
@@ -208,12 +216,44 @@ const COMPLETES = /is \{"status":"completed"\}|stored, but/
 /** The same, or it has failed for what the wrong bytes say. */
 const MISREADS = /"bad-tree"|stored, but|is \{"status":"completed"\}/
 
+/** One relay, so that nobody else names the repos behind such a page. */
+function withEmptyPages(plan: Plan): Plan {
+  const faults = { ...plan.faults, pages: 2, ofPages: ['relay-empty-page'] as const }
+  return { ...plan, faults, world: { ...plan.world, relays: 1 } }
+}
+
+/** Every host is taken over again and again. */
+function withRivals(plan: Plan): Plan {
+  const rivals = [0.1, 0.3, 0.5, 0.7].flatMap((at) =>
+    Array.from({ length: plan.world.hosts }, (_, host): Action => ({ at, deed: { kind: 'rival', host } })),
+  )
+  return { ...plan, actions: [...plan.actions, ...rivals].sort((one, other) => one.at - other.at) }
+}
+
+/** The host with the most accounts is away for long enough to be tried many times, and everybody knows it. */
+function withLongOutage(plan: Plan): Plan {
+  const forgets = new Set<Deed['kind']>(['restart', 'cut', 'rival', 'outage'])
+  const others = plan.actions.filter(({ deed }) => !forgets.has(deed.kind))
+  const outage: Action = { at: 0.1, deed: { kind: 'outage', host: 0, forMs: 4_000 } }
+  return { ...plan, actions: [...others, outage].sort((one, other) => one.at - other.at) }
+}
+
 const CASES: readonly Case[] = [
   { sabotage: 'a cursor is saved without its page', says: /has not found/, seeds: [4, 2, 5] },
-  { sabotage: 'an empty page ends a listing', says: /has not found/, seeds: [3, 6, 14] },
+  {
+    sabotage: 'an empty page ends a listing',
+    says: /has not found/,
+    seeds: [3, 6, 14],
+    revise: withEmptyPages,
+  },
   { sabotage: 'a page of records is not stored', says: /stored, but missing/, seeds: [4, 2, 5] },
   { sabotage: 'a step is applied twice', says: /counters|goes on/, seeds: [4, 2, 5] },
-  { sabotage: 'a driver ignores its fence', says: /that has lost it wrote on/, seeds: [11, 4, 17, 21, 5] },
+  {
+    sabotage: 'a driver ignores its fence',
+    says: /that has lost it wrote on/,
+    seeds: [11, 4, 17],
+    revise: withRivals,
+  },
   { sabotage: 'deletes are derived from an incomplete reading', says: /stored/, seeds: [7, 3, 21] },
   { sabotage: 'a request goes out during a cooldown', says: /wanted to be left alone/, seeds: [9, 2, 7] },
   { sabotage: 'a feed skips a number', says: /was told to be/, seeds: [4, 2, 5] },
@@ -236,22 +276,30 @@ const CASES: readonly Case[] = [
     sabotage: 'a host that does not answer is asked on',
     says: /answered none|connection-failed/,
     seeds: [3, 1, 13],
+    revise: withLongOutage,
   },
 ]
 
+/** What happens when is not up to the seed alone: where a few miss it, a dozen do not. */
+function withOthers(seeds: readonly number[]): number[] {
+  const others = SEEDS.filter((seed) => !seeds.includes(seed) && planOf(seed).crew.kind === 'engines')
+  return [...seeds, ...others].slice(0, SEEDS_MOST)
+}
+
 describe('the oracle sees it when', () => {
-  test.for(CASES)('$sabotage', async ({ sabotage, says, seeds, prepare }) => {
+  test.for(CASES)('$sabotage', async ({ sabotage, says, seeds, revise, prepare }) => {
     now.is = sabotage
     const seen: string[] = []
-    for (const seed of seeds) {
+    for (const seed of withOthers(seeds)) {
       const { differences } = await runSeed(seed, {
         create: createDatabase,
         patienceMs: 60_000,
+        ...(revise && { revise }),
         ...(prepare && { prepare }),
       })
       seen.push(...differences)
       if (differences.some((difference) => says.test(difference))) return
     }
-    expect(seen, `seeds ${seeds}`).toContainEqual(expect.stringMatching(says))
+    expect(seen, `seeds ${withOthers(seeds)}`).toContainEqual(expect.stringMatching(says))
   })
 })
