@@ -3,15 +3,17 @@
  * nothing, whereas each `Promise.race` leaves its mark on every promise it was given.
  */
 export class Pulse {
-  #next = Promise.withResolvers<void>()
+  /** For those who wait, if there are any: mostly there are none. */
+  #next: PromiseWithResolvers<void> | null = null
 
   /** Resolves when it happens next. */
   get next(): Promise<void> {
+    this.#next ??= Promise.withResolvers()
     return this.#next.promise
   }
 
   beat(): void {
-    this.#next.resolve()
-    this.#next = Promise.withResolvers()
+    this.#next?.resolve()
+    this.#next = null
   }
 }

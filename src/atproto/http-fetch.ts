@@ -1,6 +1,6 @@
 import { STATUS_CODES } from 'node:http'
 import { HttpFailure } from './http-failure.js'
-import type { Fetching, Followed } from './http-follow.js'
+import type { Fetching, Followed, Redirects } from './http-follow.js'
 
 /** Enough for a DID document or a handle's answer, the only things fetched this way. */
 const FETCH_BYTES_MAX = 512 * 1024
@@ -18,20 +18,21 @@ const BODILESS: ReadonlySet<number> = new Set([204, 205, 304])
  * A failure is a TypeError, as there, with the HttpFailure as its cause; an abort rejects with the signal's
  * reason. `redirect: 'manual'` gives the redirect itself.
  */
-export function createFetch(perform: (fetching: Fetching) => Promise<Followed>): typeof globalThis.fetch {
+export function createFetch(
+  perform: (fetching: Fetching, redirects: Redirects) => Promise<Followed>,
+): typeof globalThis.fetch {
   return async (input, init) => {
     const request = new Request(input, init)
     if (request.method !== 'GET') throw new TypeError(`fetch is for GET here, not ${request.method}`)
     try {
-      const followed = await perform({
+      const fetching = {
         url: request.url,
         headers: Object.fromEntries(request.headers),
         maxBytes: FETCH_BYTES_MAX,
         timeoutMs: FETCH_TIMEOUT_MS,
         signal: init?.signal ?? (input instanceof Request ? input.signal : undefined),
-        redirects: redirectsOf(request.redirect),
-      })
-      return asResponse(followed)
+      }
+      return asResponse(await perform(fetching, redirectsOf(request.redirect)))
     } catch (error) {
       if (!(error instanceof HttpFailure)) throw error
       throw new TypeError(`fetch failed: ${error.message}`, { cause: error })
@@ -39,7 +40,7 @@ export function createFetch(perform: (fetching: Fetching) => Promise<Followed>):
   }
 }
 
-function redirectsOf(redirect: Request['redirect']): Fetching['redirects'] {
+function redirectsOf(redirect: Request['redirect']): Redirects {
   if (redirect === 'manual') return 'manual'
   return redirect === 'error' ? 0 : FETCH_REDIRECTS_MAX
 }

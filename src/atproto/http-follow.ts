@@ -1,6 +1,6 @@
 import type { Dispatcher } from 'undici'
 import { type AddressPolicy, urlRefusal } from './address.js'
-import { type ExchangeLimits, exchange, type HttpResponse } from './http-exchange.js'
+import { type ExchangeLimits, type ExchangeRequest, exchange, type HttpResponse } from './http-exchange.js'
 import { HttpFailure } from './http-failure.js'
 import { type Sink, STREAMED_CODINGS } from './http-stream.js'
 import { type Exchanged, watched } from './http-watch.js'
@@ -17,9 +17,10 @@ export interface Fetching {
   readonly headers?: Readonly<Record<string, string>>
   /** Takes the body of a 200 piece by piece, in place of `body`. What it throws ends the exchange and is thrown. */
   readonly sink?: Sink | undefined
-  /** How many redirects to follow (one more is a `bad-response`), or to hand out the first. */
-  readonly redirects: number | 'manual'
 }
+
+/** How many redirects to follow (one more is a `bad-response`), or to hand out the first. */
+export type Redirects = number | 'manual'
 
 /** The response at the end of a chain of redirects, and where that was. */
 export interface Followed {
@@ -49,8 +50,12 @@ const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308])
  * sent to it.
  * @throws HttpFailure; the signal's reason when it aborts
  */
-export async function follow(context: FollowContext, fetching: Fetching): Promise<Followed> {
-  const { redirects, maxBytes, signal, sink } = fetching
+export async function follow(
+  context: FollowContext,
+  fetching: Fetching,
+  redirects: Redirects,
+): Promise<Followed> {
+  const { maxBytes, signal, sink } = fetching
   const deadline = performance.now() + fetching.timeoutMs
   let headers = requestHeaders(fetching, context.userAgent)
   let url = parsed(fetching.url)
@@ -58,12 +63,7 @@ export async function follow(context: FollowContext, fetching: Fetching): Promis
     signal?.throwIfAborted()
     const timeoutMs = Math.max(0, deadline - performance.now())
     const request = { url, headers, maxBytes, timeoutMs, signal, sink, onReceived: context.onReceived }
-    const send = async () => {
-      admit(request.url, context.policy)
-      context.onRequest?.({ url: request.url.href, hop })
-      return exchange(context.dispatcher, request, context.limits)
-    }
-    const response = await watched(url, send, ({ status }) => status, context.onExchanged)
+    const response = await watched(url, () => send(context, request, hop), statusOf, context.onExchanged)
     const target = redirects === 'manual' ? null : redirectTarget(url, response)
     if (target === null) return { response, url, hops: hop }
     if (hop === redirects) {
@@ -77,9 +77,18 @@ export async function follow(context: FollowContext, fetching: Fetching): Promis
   }
 }
 
+function send(context: FollowContext, request: ExchangeRequest, hop: number): Promise<HttpResponse> {
+  admit(request.url, context.policy)
+  context.onRequest?.({ url: request.url.href, hop })
+  return exchange(context.dispatcher, request, context.limits)
+}
+
+const statusOf = ({ status }: HttpResponse) => status
+
 function parsed(url: string | URL): URL {
-  if (URL.canParse(String(url))) return new URL(url)
-  throw new HttpFailure('host-blocked', `not a URL: ${String(url).slice(0, 200)}`)
+  if (url instanceof URL) return url
+  if (URL.canParse(url)) return new URL(url)
+  throw new HttpFailure('host-blocked', `not a URL: ${url.slice(0, 200)}`)
 }
 
 /** @throws HttpFailure `host-blocked` */

@@ -17,6 +17,8 @@ export interface Gate {
    * @throws RateLimited when the host is left alone for longer than a request waits; the signal's reason
    */
   pass(signal: AbortSignal, method?: string): Promise<Passage>
+  /** Lets a request through for which there is no waiting: most of them. @returns null where it has to wait */
+  passNow(method: string): Passage | null
 }
 
 /** A request that was let through: the gate learns from what becomes of it. One of these ends it. */
@@ -65,6 +67,13 @@ export class Line<Turn> {
 
   get length(): number {
     return this.#waiting.size
+  }
+
+  /** @returns null where there is somebody before it, or it is not its turn yet */
+  takeNow(method: string): Turn | null {
+    if (this.#waiting.size > 0) return null
+    const from = Math.max(this.#schedule.hopelessUntil(method), this.#schedule.nextAt(method))
+    return from <= this.#now() ? this.#schedule.take(method) : null
   }
 
   wait(method: string, signal: AbortSignal): Promise<Turn> {

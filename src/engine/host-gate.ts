@@ -107,6 +107,11 @@ export class HostGate implements Gate {
     return this.#passage(await this.#line.wait(method, signal), false)
   }
 
+  passNow(method: string): Passage | null {
+    const sent = this.#line.takeNow(method)
+    return sent && this.#passage(sent, false)
+  }
+
   /** Lets the one request through that shows whether a parked host answers again. */
   probe(method: string): Passage {
     return this.#passage(this.#budget.sent(method, this.#options.now()), true)

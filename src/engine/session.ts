@@ -47,7 +47,7 @@ export interface Signals {
 interface Question {
   readonly nsid: string
   readonly params: Parameters<CarQuery>[1]
-  readonly request: Omit<HttpRequest, 'url' | 'timeoutMs' | 'signal'>
+  readonly request: Omit<HttpRequest, 'url' | 'signal'>
 }
 
 /**
@@ -56,9 +56,15 @@ interface Question {
  * that takes too long: what a reading has in hand would be lost with it, and a host that grants few requests at a
  * time would never see its end. RateLimited also stands for a host that is parked.
  */
-export function hostQuery(ctx: EngineContext, origin: string, gate: Gate, signals: Signals): Query {
+export function hostQuery(
+  ctx: EngineContext,
+  origin: string,
+  gate: Gate,
+  signals: Signals,
+  timeoutMs = TIMEOUT_MS,
+): Query {
   return async (nsid, params, maxBytes) => {
-    const question = { nsid, params, request: { accept: JSON_TYPE, maxBytes } }
+    const question = { nsid, params, request: { accept: JSON_TYPE, maxBytes, timeoutMs } }
     const response = await ask(ctx, origin, gate, signals, question)
     return readAnswer(response, ctx.now(), ctx.random())
   }
@@ -67,7 +73,8 @@ export function hostQuery(ctx: EngineContext, origin: string, gate: Gate, signal
 /** As `hostQuery`, for what a host answers with bytes. What the sink throws is thrown, and tells nothing of the host. */
 export function hostCar(ctx: EngineContext, origin: string, gate: Gate, signals: Signals): CarQuery {
   return async (nsid, params, maxBytes, sink) => {
-    const question = { nsid, params, request: { accept: CAR_TYPE, maxBytes, sink } }
+    const timeoutMs = sink ? DOWNLOAD_TIMEOUT_MS : TIMEOUT_MS
+    const question = { nsid, params, request: { accept: CAR_TYPE, maxBytes, timeoutMs, sink } }
     const response = await ask(ctx, origin, gate, signals, question)
     return readBytes(response, ctx.now(), ctx.random())
   }
@@ -80,16 +87,13 @@ async function ask(
   signals: Signals,
   { nsid, params, request }: Question,
 ): Promise<HttpResponse> {
-  const url = new URL(`/xrpc/${nsid}`, origin)
-  for (const [name, value] of Object.entries(params)) {
-    const values = value === undefined ? [] : Array.isArray(value) ? value : [value]
-    for (const each of values) url.searchParams.append(name, String(each))
-  }
+  const url = new URL(`${origin}/xrpc/${nsid}${searchOf(params)}`)
   for (let refusals = 1; ; refusals += 1) {
-    const passage = await passing(gate, signals, nsid)
-    // What comes in piece by piece is worth nothing to a job that is to stop before its end.
-    using ends = new AnySignal(signals.stop, ...(request.sink ? [signals.hold] : []))
-    const response = await send(ctx, { ...request, url, signal: ends.signal }, passage)
+    signals.stop.throwIfAborted()
+    signals.hold.throwIfAborted()
+    const passage = gate.passNow(nsid) ?? (await passing(gate, signals, nsid))
+    const asked = { ...request, url, signal: signals.stop }
+    const response = await (request.sink ? stream(ctx, asked, signals, passage) : send(ctx, asked, passage))
     const header = (name: string) => response.headers[name]
     if (response.status === 429) {
       const until = await passage.refused(header)
@@ -103,6 +107,18 @@ async function ask(
   }
 }
 
+/** Parameters as the search of a URL: by hand, because a `URLSearchParams` costs more than the rest of the URL. */
+function searchOf(params: Question['params']): string {
+  let search = ''
+  for (const [name, value] of Object.entries(params)) {
+    const values = value === undefined ? [] : Array.isArray(value) ? value : [value]
+    for (const each of values) {
+      search += `${search === '' ? '?' : '&'}${name}=${encodeURIComponent(String(each))}`
+    }
+  }
+  return search
+}
+
 /** Waits for a turn for as long as nobody minds. */
 async function passing(gate: Gate, { stop, hold }: Signals, nsid: string): Promise<Passage> {
   using waiting = new AnySignal(stop, hold)
@@ -110,13 +126,9 @@ async function passing(gate: Gate, { stop, hold }: Signals, nsid: string): Promi
 }
 
 /** One request, the outcome of which the gate is told where there is no answer. */
-async function send(
-  ctx: EngineContext,
-  request: Omit<HttpRequest, 'timeoutMs'>,
-  passage: Passage,
-): Promise<HttpResponse> {
+async function send(ctx: EngineContext, request: HttpRequest, passage: Passage): Promise<HttpResponse> {
   try {
-    return await ctx.http.get({ ...request, timeoutMs: request.sink ? DOWNLOAD_TIMEOUT_MS : TIMEOUT_MS })
+    return await ctx.http.get(request)
   } catch (error) {
     if (!(error instanceof HttpFailure)) {
       passage.dropped()
@@ -132,6 +144,17 @@ async function send(
 async function failed(passage: Passage): Promise<void> {
   const until = await passage.failed()
   if (until) throw new RateLimited(until)
+}
+
+/** What comes in piece by piece is worth nothing to a job that is to stop before its end. */
+async function stream(
+  ctx: EngineContext,
+  request: HttpRequest,
+  { stop, hold }: Signals,
+  passage: Passage,
+): Promise<HttpResponse> {
+  using ends = new AnySignal(stop, hold)
+  return await send(ctx, { ...request, signal: ends.signal }, passage)
 }
 
 /** What a parked host is asked. */
@@ -150,7 +173,7 @@ export async function probeHost(
 ): Promise<boolean> {
   const url = new URL(`/xrpc/${PROBE}`, origin)
   try {
-    const request = { url, accept: JSON_TYPE, maxBytes: PROBE_BYTES_MAX, signal }
+    const request = { url, accept: JSON_TYPE, maxBytes: PROBE_BYTES_MAX, timeoutMs: TIMEOUT_MS, signal }
     const response = await send(ctx, request, passage)
     const header = (name: string) => response.headers[name]
     if (response.status === 429) await passage.refused(header)

@@ -8,7 +8,7 @@ export function recordUri(record: Pick<StoredRecord, 'did' | 'collection' | 'rke
  * A record as one line of JSON: `{"uri":…,"cid":…,"value":…}`. The value's text goes in as it was stored, so it
  * comes out byte for byte as it came in.
  */
-export function recordLine(record: StoredRecord): string {
+export function recordLine(record: Omit<StoredRecord, 'rev'>): string {
   const head = `{"uri":${JSON.stringify(recordUri(record))},"cid":${JSON.stringify(record.cid)}`
   return record.value === null ? `${head}}` : `${head},"value":${record.value}}`
 }

@@ -14,8 +14,9 @@ const HANDLE_PATH = '/.well-known/atproto-did'
 
 /** What kind of host a request goes to, by where it goes; a host that is nothing else is a PDS. Pure. */
 export function hostClassOf(url: URL, { relays, directoryUrl, handleResolverUrl }: NamedHosts): HostClass {
-  if (relays.includes(url.origin)) return 'relay'
-  if (url.origin === directoryUrl) return 'directory'
-  if (url.origin === handleResolverUrl || url.pathname === HANDLE_PATH) return 'handle'
+  const { origin } = url
+  if (relays.includes(origin)) return 'relay'
+  if (origin === directoryUrl) return 'directory'
+  if (origin === handleResolverUrl || url.pathname === HANDLE_PATH) return 'handle'
   return url.pathname.endsWith('/did.json') ? 'did-web' : 'pds'
 }

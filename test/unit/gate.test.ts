@@ -71,6 +71,24 @@ describe('a gate', () => {
     expect(gate.nextAt).toBe(START_MS + 60_000)
   })
 
+  it('lets one through without a wait only at its turn, and past nobody who waits', async () => {
+    const gate = gateOf(60)
+    const { passed, ask } = watch(gate)
+    expect(gate.passNow('')).not.toBeNull()
+    expect(gate.passNow('')).toBeNull()
+    ask(1)
+    // The turn of whoever waits has come, but nobody has looked yet.
+    vi.setSystemTime(START_MS + 5_000)
+    expect(gate.passNow('')).toBeNull()
+    await elapse(1_000)
+    expect(passed).toHaveLength(1)
+    await elapse(1_000)
+    expect(gate.passNow('')).not.toBeNull()
+    gate.holdUntil(START_MS + 60_000)
+    await elapse(10_000)
+    expect(gate.passNow('')).toBeNull()
+  })
+
   it('rejects with the reason of an abort, before and during the wait', async () => {
     const reason = new Error('shutting down')
     const stop = new AbortController()

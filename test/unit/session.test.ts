@@ -43,7 +43,7 @@ function host(answers: readonly Answer[]) {
     told.push(method.slice(method.lastIndexOf('.') + 1))
     return passage
   }
-  const gate = { patienceMs: 90_000, pass } as unknown as Gate
+  const gate = { patienceMs: 90_000, pass, passNow: () => null } as unknown as Gate
   const ctx = { http: { get }, now: () => NOW, random: () => 0 } as unknown as EngineContext
   const signals = { stop: new AbortController().signal, hold: new AbortController().signal }
   return { car: hostCar(ctx, ORIGIN, gate, signals), requests, told }
