@@ -255,9 +255,9 @@ create table job_repo (
 CREATE INDEX job_repo_backing_off ON public.job_repo USING btree (host, job) WHERE ((status = ANY (ARRAY['resolved'::repo_status, 'fetching'::repo_status])) AND (retry_at IS NOT NULL));
 CREATE INDEX job_repo_changed ON public.job_repo USING btree (job, seq);
 CREATE INDEX job_repo_due ON public.job_repo USING btree (host, job, id) WHERE ((status = ANY (ARRAY['resolved'::repo_status, 'fetching'::repo_status])) AND (retry_at IS NULL));
-CREATE INDEX job_repo_failed ON public.job_repo USING btree (job, did) WHERE (status = 'failed'::repo_status);
 CREATE INDEX job_repo_later ON public.job_repo USING btree (retry_at) WHERE (retry_at IS NOT NULL);
 CREATE INDEX job_repo_repo ON public.job_repo USING btree (repo);
+CREATE INDEX job_repo_status ON public.job_repo USING btree (job, status, did) WHERE (status <> 'completed'::repo_status);
 CREATE INDEX job_repo_unresolved ON public.job_repo USING btree (job, id) WHERE ((status = 'waiting'::repo_status) AND (retry_at IS NULL));
 
 create table listing (
@@ -324,8 +324,7 @@ create table receipt (
   unreadable integer default 0 not null,
   unreadable_first jsonb,
   read_from timestamp with time zone,
-  constraint receipt_pkey PRIMARY KEY (repo, scope),
-  constraint receipt_scope_fkey FOREIGN KEY (scope) REFERENCES scope(id)
+  constraint receipt_pkey PRIMARY KEY (repo, scope)
 );
 
 create table record (

@@ -9,8 +9,8 @@
 const HEADER_BYTES = 20
 const NULL_LENGTH = -1
 
-/** By the types' names in arrays: `bigint[]`, `int[]`, `text[]`. */
-const OIDS = { bigint: 20, int: 23, text: 25 } as const
+/** By the types' names in arrays: `bigint[]`, `int[]`, and so on. */
+const OIDS = { bigint: 20, int: 23, text: 25, json: 114, timestamptz: 1184 } as const
 
 /** A growing parameter of one type. */
 class ArrayParameter {
@@ -58,10 +58,10 @@ class ArrayParameter {
   }
 }
 
-/** A growing text[] parameter. */
+/** A growing text[] parameter, or one of another type whose values go out as text. */
 export class TextArray extends ArrayParameter {
-  constructor(capacityBytes = 4096) {
-    super('text', capacityBytes)
+  constructor(capacityBytes = 4096, type: 'text' | 'json' = 'text') {
+    super(type, capacityBytes)
   }
 
   push(text: string | null): void {
@@ -92,10 +92,10 @@ export class IntArray extends ArrayParameter {
   }
 }
 
-/** A growing bigint[] parameter, of integers that a number holds exactly. */
+/** A growing bigint[] parameter, of integers that a number holds exactly, or one of another type that they stand for. */
 class BigintArray extends ArrayParameter {
-  constructor(capacityBytes = 4096) {
-    super('bigint', capacityBytes)
+  constructor(capacityBytes = 4096, type: 'bigint' | 'timestamptz' = 'bigint') {
+    super(type, capacityBytes)
   }
 
   push(value: number | null): void {
@@ -123,6 +123,17 @@ export function intArray(values: Iterable<number | null>): Buffer {
 /** A bigint[] parameter of known numbers. */
 export function bigintArray(values: Iterable<number | null>): Buffer {
   return filled(new BigintArray(), values)
+}
+
+/** Midnight UTC before 1 January 2000, from which Postgres counts, ms. */
+const POSTGRES_EPOCH_MS = 946_684_800_000
+
+/** A timestamptz[] parameter of known moments. */
+export function timestampArray(moments: Iterable<Date | null>): Buffer {
+  const array = new BigintArray(undefined, 'timestamptz')
+  // In microseconds.
+  for (const moment of moments) array.push(moment && (moment.getTime() - POSTGRES_EPOCH_MS) * 1_000)
+  return array.toParameter()
 }
 
 function filled<Value>(

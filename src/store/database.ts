@@ -9,6 +9,7 @@ import * as workers from './migrations/0005-workers.js'
 import * as verified from './migrations/0006-verified.js'
 import * as manifest from './migrations/0007-manifest.js'
 import * as refresh from './migrations/0008-refresh.js'
+import * as costs from './migrations/0009-costs.js'
 import type { Database } from './schema.js'
 
 export type Db = Kysely<Database>
@@ -26,6 +27,7 @@ const MIGRATIONS: Record<string, Migration> = {
   '0006-verified': verified,
   '0007-manifest': manifest,
   '0008-refresh': refresh,
+  '0009-costs': costs,
 }
 
 /** The oldest server the statements are written for. */

@@ -79,6 +79,11 @@ export async function wakeRepos(db: Db, now: Date): Promise<void> {
   await db.updateTable('job_repo').set({ retry_at: null }).where('retry_at', '<=', now).execute()
 }
 
+async function findHost(db: Db, origin: string): Promise<number | null> {
+  const row = await db.selectFrom('host').select('id').where('origin', '=', origin).executeTakeFirst()
+  return row?.id ?? null
+}
+
 /** A page of a job's repos in DID order, with what is known of each. */
 export async function listRepos(
   db: Db,
@@ -103,8 +108,10 @@ export async function listRepos(
   if (page.statuses) repos = repos.where('status', 'in', page.statuses)
   if (page.resolvedOnly) repos = repos.where('host', 'is not', null)
   if (page.origin !== null) {
-    const origin = page.origin
-    repos = repos.where('host', '=', (eb) => eb.selectFrom('host').select('id').where('origin', '=', origin))
+    const host = await findHost(db, page.origin)
+    // Of a host that nobody has met all repos of the job would be read, to find none.
+    if (host === null) return []
+    repos = repos.where('host', '=', host)
   }
   // Joined to the page rather than to the job: the planner may join first and cut the page out at the end.
   return db

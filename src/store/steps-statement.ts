@@ -1,6 +1,13 @@
 /** Whether a step is worth telling to whoever follows the job: another page or another try is not. */
 const IS_NEWS = `(live.moved_to is not null or live.status not in ('waiting', 'fetching', r.status::text))`
 
+/** What becomes of a record that is stored already. */
+const UNLESS_STORED = `on conflict (repo, collection, rkey) do update
+    set cid = excluded.cid, rev = excluded.rev, level = excluded.level, value = excluded.value
+    where (record.cid is distinct from excluded.cid or excluded.level > record.level)
+      and excluded.level >= record.level
+      and (record.rev is null or excluded.rev >= record.rev)`
+
 /**
  * The statement that writes a batch of steps. Its parts run in this order, each taking its locks in one order,
  * so that no two batches wait for each other: hosts, records, jobs, repos of jobs, failures, receipts, accounts.
@@ -41,19 +48,15 @@ live as materialized (
 wanted as (
   select distinct on (live.repo, r.collection, r.rkey collate "C")
     live.repo, r.collection, r.rkey, live.level::proof_level, r.cid, live.rev, r.value
-  from unnest($27::int[], $28::int[], $29::text[], $30::text[], $31::text[]) as r (n, collection, rkey, cid, value)
+  from unnest($27::int[], $28::int[], $29::text[], $30::text[], $31::json[]) as r (n, collection, rkey, cid, value)
   join live on live.n = r.n
   order by live.repo, r.collection, r.rkey collate "C",
     live.level::proof_level desc, live.rev collate "C" desc nulls last, live.n desc
 ),
 stored as (
   insert into record (repo, collection, rkey, level, cid, rev, value)
-  select repo, collection, rkey, level, cid, rev, value::json from wanted
-  on conflict (repo, collection, rkey) do update
-    set cid = excluded.cid, rev = excluded.rev, level = excluded.level, value = excluded.value
-    where (record.cid is distinct from excluded.cid or excluded.level > record.level)
-      and excluded.level >= record.level
-      and (record.rev is null or excluded.rev >= record.rev)
+  select repo, collection, rkey, level, cid, rev, value from wanted
+  ${UNLESS_STORED}
   returning 1
 ),
 -- Taken last (the count makes it wait for the rows) and held to the commit: numbers become visible in order.
@@ -151,3 +154,17 @@ accounts as (
         untold = account_state.untold or account_state.reason is distinct from excluded.reason
 )
 select n::int as n from changed`
+
+/**
+ * The same where no record is expected to be stored already. It costs a fifth less, because a record is inserted at
+ * once instead of looked for first; and it writes nothing, and fails with `isStoredAlready`, where one is.
+ */
+export const expectingNewRecords = (statement: string) => statement.replace(UNLESS_STORED, '')
+
+const UNIQUE_VIOLATION = '23505'
+
+/** Whether a statement has failed because a record is stored already. */
+export function isStoredAlready(error: unknown): boolean {
+  if (!(error instanceof Error) || !('code' in error) || !('constraint' in error)) return false
+  return error.code === UNIQUE_VIOLATION && error.constraint === 'record_pkey'
+}

@@ -1,9 +1,9 @@
 import { sql } from 'kysely'
 import type pg from 'pg'
 import type { FailureClass, Level, Method, RepoStatus, UnavailableReason } from '../verdict.js'
-import { bigintArray, IntArray, intArray, TextArray, textArray } from './binary.js'
+import { bigintArray, IntArray, intArray, TextArray, textArray, timestampArray } from './binary.js'
 import type { Db } from './database.js'
-import { WRITE_STEPS } from './steps-statement.js'
+import { expectingNewRecords, isStoredAlready, WRITE_STEPS } from './steps-statement.js'
 import { storedCollectionIds } from './stored-collections.js'
 import { printable } from './text.js'
 
@@ -87,7 +87,9 @@ export class StepBatch {
   readonly #collections = new IntArray()
   readonly #rkeys = new TextArray()
   readonly #cids = new TextArray()
-  readonly #values = new TextArray(64 * 1024)
+  readonly #values = new TextArray(64 * 1024, 'json')
+  /** Whether none of its records is of a reading that replaces others. */
+  #hasOnlyNewRows = true
 
   get steps(): readonly RepoStep[] {
     return this.#steps
@@ -101,6 +103,7 @@ export class StepBatch {
 
   add(step: RepoStep): void {
     this.#steps.push(step)
+    if (step.rows.length > 0 && step.reading !== undefined) this.#hasOnlyNewRows = false
     for (const row of step.rows) {
       this.#ordinals.push(this.#steps.length)
       this.#collections.push(row.collection)
@@ -111,55 +114,72 @@ export class StepBatch {
   }
 
   /**
-   * Writes the batch in one statement.
+   * Writes the batch in one statement; or, where it is the first to find records of another job, in a second one.
    * @returns for each step whether it took effect; false when its driver had lost the host, or the repo had
    *   its outcome already
    */
   async write(client: pg.ClientBase): Promise<boolean[]> {
-    const steps = this.#steps
-    const { rows } = await client.query<{ n: number }>({
-      name: 'write-steps',
-      text: WRITE_STEPS,
-      values: [
-        intArray(steps.map((s) => s.job)),
-        textArray(steps.map((s) => s.did)),
-        bigintArray(steps.map((s) => s.repo)),
-        intArray(steps.map((s) => s.fence.host)),
-        bigintArray(steps.map((s) => s.fence.epoch)),
-        textArray(steps.map((s) => s.status)),
-        intArray(steps.map((s) => s.movedTo ?? null)),
-        intArray(steps.map((s) => (s.firstResolved ? 1 : 0))),
-        textArray(steps.map((s) => s.method ?? null)),
-        textArray(steps.map((s) => s.failure ?? null)),
-        textArray(steps.map((s) => s.reason ?? null)),
-        textArray(
-          steps.map((s) => (s.message === undefined ? null : printable(s.message, MESSAGE_LENGTH_MAX))),
-        ),
-        intArray(steps.map((s) => s.attempts)),
-        steps.map((s) => s.retryAt ?? null),
-        textArray(steps.map((s) => s.progress ?? null)),
-        intArray(steps.map((s) => s.records)),
-        intArray(steps.map((s) => s.recordsAdded)),
-        textArray(steps.map((s) => s.level)),
-        textArray(steps.map((s) => s.rev)),
-        intArray(steps.map((s) => s.receipt?.scope ?? null)),
-        textArray(steps.map((s) => s.receipt?.dataCid ?? null)),
-        textArray(steps.map((s) => (s.receipt ? JSON.stringify(s.receipt.counts) : null))),
-        intArray(steps.map((s) => s.receipt?.unreadable ?? 0)),
-        textArray(steps.map((s) => listText(s.receipt?.unreadableFirst ?? []))),
-        steps.map((s) => s.receipt?.readFrom ?? null),
-        bigintArray(steps.map((s) => s.reading ?? null)),
-        this.#ordinals.toParameter(),
-        this.#collections.toParameter(),
-        this.#rkeys.toParameter(),
-        this.#cids.toParameter(),
-        this.#values.toParameter(),
-        steps.length,
-      ],
-    })
-    const applied = new Array<boolean>(steps.length).fill(false)
+    const values = this.#parameters()
+    const written = await this.#writeNew(client, values)
+    const rows =
+      written ??
+      (await client.query<{ n: number }>({ name: 'write-steps-over', text: WRITE_STEPS, values })).rows
+    const applied = new Array<boolean>(this.#steps.length).fill(false)
     for (const { n } of rows) applied[n - 1] = true
     return applied
+  }
+
+  /** @returns null when records of it are stored already, or are likely to be; nothing is written then */
+  async #writeNew(client: pg.ClientBase, values: unknown[]): Promise<{ n: number }[] | null> {
+    // What fails takes the transaction with it that it is part of.
+    if (!this.#hasOnlyNewRows || client.getTransactionStatus() !== 'I') return null
+    try {
+      const text = expectingNewRecords(WRITE_STEPS)
+      return (await client.query<{ n: number }>({ name: 'write-steps', text, values })).rows
+    } catch (error) {
+      if (isStoredAlready(error)) return null
+      throw error
+    }
+  }
+
+  #parameters(): unknown[] {
+    const steps = this.#steps
+    return [
+      intArray(steps.map((s) => s.job)),
+      textArray(steps.map((s) => s.did)),
+      bigintArray(steps.map((s) => s.repo)),
+      intArray(steps.map((s) => s.fence.host)),
+      bigintArray(steps.map((s) => s.fence.epoch)),
+      textArray(steps.map((s) => s.status)),
+      intArray(steps.map((s) => s.movedTo ?? null)),
+      intArray(steps.map((s) => (s.firstResolved ? 1 : 0))),
+      textArray(steps.map((s) => s.method ?? null)),
+      textArray(steps.map((s) => s.failure ?? null)),
+      textArray(steps.map((s) => s.reason ?? null)),
+      textArray(
+        steps.map((s) => (s.message === undefined ? null : printable(s.message, MESSAGE_LENGTH_MAX))),
+      ),
+      intArray(steps.map((s) => s.attempts)),
+      timestampArray(steps.map((s) => s.retryAt ?? null)),
+      textArray(steps.map((s) => s.progress ?? null)),
+      intArray(steps.map((s) => s.records)),
+      intArray(steps.map((s) => s.recordsAdded)),
+      textArray(steps.map((s) => s.level)),
+      textArray(steps.map((s) => s.rev)),
+      intArray(steps.map((s) => s.receipt?.scope ?? null)),
+      textArray(steps.map((s) => s.receipt?.dataCid ?? null)),
+      textArray(steps.map((s) => (s.receipt ? JSON.stringify(s.receipt.counts) : null))),
+      intArray(steps.map((s) => s.receipt?.unreadable ?? 0)),
+      textArray(steps.map((s) => listText(s.receipt?.unreadableFirst ?? []))),
+      timestampArray(steps.map((s) => s.receipt?.readFrom ?? null)),
+      bigintArray(steps.map((s) => s.reading ?? null)),
+      this.#ordinals.toParameter(),
+      this.#collections.toParameter(),
+      this.#rkeys.toParameter(),
+      this.#cids.toParameter(),
+      this.#values.toParameter(),
+      steps.length,
+    ]
   }
 }
 
@@ -242,6 +262,21 @@ export async function entombMissing(client: pg.ClientBase, ended: EndedReading):
   }
   await client.query('close gone')
   return removed
+}
+
+/**
+ * Gives the rev of a complete reading to all that it has found, changed or not: what is asked for as changed since an
+ * earlier rev is rather too much than too little. Signed rows have the rev that they are of.
+ */
+export async function raiseRevs(
+  client: pg.ClientBase,
+  { repo, collections, rev }: Pick<EndedReading, 'repo' | 'collections'> & { readonly rev: string },
+): Promise<void> {
+  await client.query(
+    `update record set rev = $3
+     where repo = $1 and collection = any($2::int[]) and cid is not null and level < 'signed' and rev < $3`,
+    [repo, collections, rev],
+  )
 }
 
 /** Makes signed rows of a repo that has no signed receipt replaceable by unsigned readings, under a driver's claim. */

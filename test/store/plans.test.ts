@@ -5,6 +5,7 @@ import { hostsToGiveUp } from '../../src/store/give-up.js'
 import { claimHost, hostsWithWork } from '../../src/store/hosts.js'
 import { jobsWanting } from '../../src/store/jobs.js'
 import { jobsToDiscover } from '../../src/store/listings.js'
+import { readChangePage } from '../../src/store/record-changes.js'
 import { listRecords } from '../../src/store/records.js'
 import { dueRepos, hasUnresolvedRepos, listRepos, unresolvedRepos, wakeRepos } from '../../src/store/repos.js'
 import type { Database } from '../../src/store/schema.js'
@@ -54,7 +55,10 @@ beforeAll(async () => {
 
 afterAll(() => store[Symbol.asyncDispose]())
 
-/** A job of many repos on 100 hosts, as far as it matters what a planner sees; every fifth holds no record. */
+/**
+ * A job of many repos on 100 hosts, as far as it matters what a planner sees; every fifth holds no record, and of some
+ * it is known what they were before.
+ */
 async function fill(): Promise<void> {
   const run = (text: string, ...values: unknown[]) => store.pool.query(text, values)
   await run(`insert into host (origin) select 'https://host' || n from generate_series(1, 100) n`)
@@ -63,9 +67,10 @@ async function fill(): Promise<void> {
     REPOS,
   )
   await run(
-    `insert into job_repo (repo, job, host, did, status, failure, seq, retry_at)
+    `insert into job_repo (repo, job, host, did, status, failure, seq, since_rev, retry_at)
      select id, $1, case when status <> 'waiting' then 1 + n % 100 end, did, status,
             case when status = 'failed' then 'timeout'::failure_class end, n,
+            case when n % 20 = 1 then '2222222222222' end,
             case when status = 'resolved' and n % 500 = 6 then timestamptz '2030-01-01' end
      from (select id, did, id as n, (${STATE.replaceAll('n %', 'id %')})::repo_status as status from repo) made`,
     job.key,
@@ -105,7 +110,8 @@ async function costOf(run: (db: Db) => Promise<unknown>): Promise<{ scanned: str
   await run(recording)
   const scanned: string[] = []
   let blocks = 0
-  for (const { sql, parameters } of [...statements]) {
+  const reads = statements.filter(({ sql }) => !/^(start transaction|commit)/.test(sql))
+  for (const { sql, parameters } of reads) {
     const { rows } = await store.pool.query<{ 'QUERY PLAN': { Plan: Plan }[] }>(
       `explain (analyze, buffers, format json) ${sql}`,
       [...parameters],
@@ -133,6 +139,17 @@ const READS: Record<string, (db: Db) => Promise<unknown>> = {
   'records of one repo': (db) => listRecords(db, { ...job, job: job.key, ...page, did: didOf(40_001) }, null),
   'no records, where nothing is left': (db) =>
     listRecords(db, { ...job, job: job.key, ...page }, { ...middle, seq: REPOS + 1 }),
+  'the first changes': (db) => readChangePage(db, { ...job, job: job.key, ...page }, { seq: 0, open: null }),
+  'changes from the middle of a repo': (db) =>
+    readChangePage(
+      db,
+      { ...job, job: job.key, ...page },
+      { seq: middle.seq, open: { ...middle, version: '' } },
+    ),
+  'changes of one collection': (db) =>
+    readChangePage(db, { ...job, job: job.key, ...page, collection: POST }, { seq: 25_000, open: null }),
+  'changes of one repo': (db) =>
+    readChangePage(db, { ...job, job: job.key, ...page, did: didOf(40_001) }, { seq: 0, open: null }),
   'the first repos': (db) => listRepos(db, { ...listing, job: job.key, scope: job.scope }),
   'repos from the middle': (db) =>
     listRepos(db, { ...listing, job: job.key, scope: job.scope, after: didOf(25_000) }),
@@ -144,6 +161,12 @@ const READS: Record<string, (db: Db) => Promise<unknown>> = {
       statuses: ['completed'],
       after: didOf(25_000),
     }),
+  'repos with a status that none has': (db) =>
+    listRepos(db, { ...listing, job: job.key, scope: job.scope, statuses: ['fetching'] }),
+  'repos with a status that few have': (db) =>
+    listRepos(db, { ...listing, job: job.key, scope: job.scope, statuses: ['failed'], after: didOf(25_000) }),
+  'repos of a host that nobody has met': (db) =>
+    listRepos(db, { ...listing, job: job.key, scope: job.scope, origin: 'https://nowhere.example' }),
   'due repos of a host': (db) => dueRepos(db, { host: 7, job: job.key, after: 0, limit: 100 }),
   'due repos of a host, further on': (db) =>
     dueRepos(db, { host: 7, job: job.key, after: 25_000, limit: 100 }),

@@ -115,11 +115,6 @@ describe('what one batch says becomes durable together', () => {
     'attempts that do not fit': { attempts: 100_000 },
     'a failure without a class': { status: 'failed', method: 'list-records' },
     'an end without a receipt': { status: 'completed', method: 'list-records' },
-    'a scope that there is not': {
-      status: 'completed',
-      method: 'list-records',
-      receipt: { scope: 99, rev: null, dataCid: null, counts: {} },
-    },
   }
   test.each(Object.entries(poisons))('or nothing of it: %s', async (_, poison) => {
     await writeSteps(store, ...didsOf(4).map((did) => resolution(job, did, host)))

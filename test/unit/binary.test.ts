@@ -1,5 +1,12 @@
 import { describe, expect, it } from 'vitest'
-import { bigintArray, IntArray, intArray, TextArray, textArray } from '../../src/store/binary.js'
+import {
+  bigintArray,
+  IntArray,
+  intArray,
+  TextArray,
+  textArray,
+  timestampArray,
+} from '../../src/store/binary.js'
 
 /** Reads an array as Postgres does (src/backend/utils/adt/arrayfuncs.c, array_recv). */
 function read(bytes: Buffer): (string | null)[] {
@@ -102,5 +109,27 @@ describe('a bigint[] parameter', () => {
       ['00000001', '00000000', '00000014', '00000002', '00000001', 'ffffffff'].join(''),
     )
     expect([bytes.readInt32BE(24), Number(bytes.readBigInt64BE(28)), bytes.length]).toEqual([8, value, 36])
+  })
+})
+
+describe('a json[] parameter', () => {
+  it('is laid out as text[] is', () => {
+    const array = new TextArray(undefined, 'json')
+    array.push('{}')
+    expect(array.toParameter().toString('hex')).toBe(
+      ['00000001', '00000000', '00000072', '00000001', '00000001', '00000002', '7b7d'].join(''),
+    )
+  })
+})
+
+describe('a timestamptz[] parameter', () => {
+  it('counts microseconds from the beginning of 2000', () => {
+    const moments = [new Date('2000-01-01T00:00:00.001Z'), null, new Date('1999-12-31T23:59:59.999Z')]
+    expect(timestampArray(moments).toString('hex')).toBe(
+      [
+        ...['00000001', '00000000', '000004a0', '00000003', '00000001'],
+        ...['00000008', '00000000000003e8', 'ffffffff', '00000008', 'fffffffffffffc18'],
+      ].join(''),
+    )
   })
 })
