@@ -38,13 +38,10 @@ export function exportRecords(methods: Methods, ctx: ApiContext): void {
     handler: async ({ params, auth, req, signal }) => {
       const { credentials } = auth
       checkCursor(req.url)
-      const acceptEncoding = req.headers['accept-encoding']
+      const coding = preferredCoding(req.headers['accept-encoding'])
       if (params.manifest) {
         checkIsWhole(params)
-        // Stored in this form: to send it costs nothing.
-        const coding = preferredCoding(acceptEncoding, ['gzip'])
-        const form = coding === null ? 'lines' : 'gzip'
-        const pieces = await openManifest(ctx, askerOf(credentials), params.job, form)
+        const pieces = await openManifest(ctx, askerOf(credentials), params.job)
         const stream = streamOf(await begun(pieces), [signal, ctx.stopping])
         return answer(stream, `${params.job}.manifest.jsonl`, coding)
       }
@@ -55,10 +52,7 @@ export function exportRecords(methods: Methods, ctx: ApiContext): void {
       const assertMay = rights.ofFollower(credentials.did, delivery.job)
       const lines = linesOf(delivery, params.cursor ?? 0, assertMay)
       const stream = streamOf(await begun(lines), [signal, ctx.stopping])
-      const coding = preferredCoding(acceptEncoding)
-      const encoder = coding === null ? null : ENCODERS[coding]!()
-      const body = encoder === null ? stream : pipeline(stream, encoder, () => {})
-      return answer(body, `${delivery.job.id}.jsonl`, coding)
+      return answer(stream, `${delivery.job.id}.jsonl`, coding)
     },
   })
 }
@@ -78,10 +72,11 @@ function streamOf(pieces: AsyncIterable<Buffer>, signals: readonly AbortSignal[]
   return stream
 }
 
-function answer(body: Readable, filename: string, coding: string | null) {
+function answer(stream: Readable, filename: string, coding: string | null) {
+  const encoder = coding === null ? null : ENCODERS[coding]!()
   return {
     encoding: 'application/jsonl' as const,
-    body,
+    body: encoder === null ? stream : pipeline(stream, encoder, () => {}),
     headers: {
       'content-disposition': `attachment; filename="${filename}"`,
       vary: 'accept-encoding',
@@ -103,9 +98,8 @@ async function* linesOf(
   for await (const page of delivery.soFar()) {
     await assertMay()
     for (const piece of pieces(page.repos, open)) {
-      const bytes = Buffer.from(piece)
-      hash.update(bytes)
-      yield bytes
+      hash.update(piece)
+      yield piece
     }
     for (const repo of page.repos) {
       for (const lines of repo.lines) records += lines.records
@@ -120,22 +114,32 @@ async function* linesOf(
 }
 
 /** The lines of repos, some of them together. @param before the repo that was not at its end before */
-function* pieces(repos: readonly DeliveredRepo[], before: string | null): Generator<string, void, undefined> {
+function* pieces(repos: readonly DeliveredRepo[], before: string | null): Generator<Buffer, void, undefined> {
   let open = before
-  let piece = ''
+  let parts: Buffer[] = []
+  let length = 0
+  const add = (part: Buffer) => {
+    parts.push(part)
+    length += part.length
+  }
   for (const repo of repos) {
-    if (open !== null && (repo.begins || repo.did !== open)) piece += restartedLine(open)
-    for (const { text, deleted = [] } of repo.lines) {
-      piece += text
-      for (const each of deleted) piece += deletedLine(each)
-      if (piece.length < PIECE_LENGTH) continue
-      yield piece
-      piece = ''
+    if (open !== null && (repo.begins || repo.did !== open)) add(Buffer.from(restartedLine(open)))
+    for (const { bytes, deleted = [] } of repo.lines) {
+      add(bytes)
+      for (const each of deleted) add(Buffer.from(deletedLine(each)))
+      if (length < PIECE_LENGTH) continue
+      yield together(parts)
+      parts = []
+      length = 0
     }
-    if (repo.ends) piece += closingLine(repo)
+    if (repo.ends) add(Buffer.from(closingLine(repo)))
     open = repo.ends ? null : repo.did
   }
-  if (piece !== '') yield piece
+  if (length > 0) yield together(parts)
+}
+
+function together(parts: readonly Buffer[]): Buffer {
+  return parts.length === 1 ? parts[0]! : Buffer.concat(parts)
 }
 
 /** Pieces whose first one is there: what goes wrong at once is still an answer of its own. */
@@ -182,12 +186,10 @@ function line<T extends object>(name: string, fields: Omit<T, '$type'>): string 
 /**
  * The coding to compress by, as a header asks for it (RFC 9110 §12.5.3): the one with the highest weight. Only what it
  * names counts; null for none, which is always taken. Pure.
- * @param offered of two that are wanted alike the first one is taken
  */
-export function preferredCoding(
-  header: string | string[] | undefined,
-  offered: readonly string[] = Object.keys(ENCODERS),
-): string | null {
+export function preferredCoding(header: string | string[] | undefined): string | null {
+  // Of two that are wanted alike the first one is taken.
+  const offered = Object.keys(ENCODERS)
   const weights = new Map<string, number>()
   for (const entry of String(header ?? '').split(',')) {
     const [coding = '', ...parameters] = entry.split(';').map((part) => part.trim().toLowerCase())

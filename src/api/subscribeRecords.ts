@@ -95,8 +95,7 @@ class Parts {
     const isRestarted = repo.begins && this.#seq === repo.seq
     if (repo.begins) this.#part = 0
     this.#seq = repo.seq
-    for (const { text } of repo.lines) {
-      const bytes = Buffer.from(text)
+    for (const { bytes } of repo.lines) {
       for (let from = 0; from < bytes.length; ) {
         const next = this.#encoder.add(bytes, from, BYTES_MAX)
         from = next ?? from

@@ -15,7 +15,7 @@ const LOOK_EVERY_MS = 1_000
 const LOOK_PAUSE_MS = 100
 
 /** Larger pages are read faster; but there may be very many who follow, and each has two of them at hand. */
-const EXPORT_PAGE_BYTES = 2 * 1024 * 1024
+const EXPORT_PAGE_BYTES = 4 * 1024 * 1024
 const FOLLOW_PAGE_BYTES = 1024 * 1024
 
 /** How long one message may lie there. */

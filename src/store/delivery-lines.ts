@@ -1,12 +1,15 @@
-import { type RawBuilder, sql } from 'kysely'
-import type { Trx } from './database.js'
+import { sql } from 'kysely'
+import pg from 'pg'
+import type { Db } from './database.js'
+import { type CopiedRow, copyRows } from './delivery-copy.js'
+import { PageWriter } from './delivery-page.js'
 
 /** Reading records as the lines that they are handed over in. */
 
 /** Records as JSON lines, `{"uri":…,"cid":…,"value":…}`; the values as they were stored, byte for byte. */
 export interface Lines {
   readonly records: number
-  readonly text: string
+  readonly bytes: Buffer
   /** Records that are gone, where only changes are wanted. */
   readonly deleted?: readonly DeletedRecord[]
 }
@@ -34,7 +37,7 @@ export interface Range {
 export interface Stretch extends Lines {
   readonly last: string
   readonly ends: boolean
-  /** What comes next in it must be read in another way: it is large, or has line breaks. */
+  /** What comes next in it is large and must be read in another way. */
   readonly isLarge: boolean
 }
 
@@ -47,106 +50,153 @@ export const BYTES_MAX = 1024 * 1024
  */
 const LARGE_BYTES = 8 * 1024
 
-/** The line of a record, from the text of its value. */
-const lineOf = (value: RawBuilder<unknown>) => sql<string>`
-  range.head || rkey || '","cid":"' || cid || coalesce('","value":' || ${value} || E'}\n', E'"}\n')`
+/** To make text of JSON in order to measure it costs more than to read it; what is not compressed needs none. */
+const IS_LARGE = `case
+  when pg_column_compression(value) is null then pg_column_size(value) > ${LARGE_BYTES}
+  else octet_length(value::text) > ${LARGE_BYTES}
+end`
+
+/** The first record always fits, whatever is in it. */
+const IS_BEHIND_PAGE = `
+  sum(coalesce(octet_length(value::text), 0)) over (order by rkey rows between unbounded preceding and 1 preceding)
+    >= ${BYTES_MAX}`
 
 /**
- * The records of a range, as far as it is to be read. Of what was stored without a rev nobody knows whether it has
- * changed. JSON becomes text here, once: wherever a text is asked for it would be written and read again.
+ * The records of ranges, range by range, with the range's number below zero and no value for those that are not to
+ * be read in this way. Of what was stored without a rev nobody knows whether it has changed.
  */
-const RECORDS = sql`
-  select rkey, cid, rev, value::text as value from record
-  where record.repo = range.repo and record.collection = range.collection and record.rkey > range.after
-    and case
-      when range.since is null then record.cid is not null
-      else record.rev is null or record.rev > range.since
-    end
-  order by record.rkey
-  limit range.most`
-
-/** Those that are gone, with the keys that they had. */
-const DELETED = sql`
-  coalesce(jsonb_agg(jsonb_build_object('rkey', rkey, 'rev', rev)) filter (where cid is null), '[]')`
-
-function rangeTable(ranges: readonly Range[]) {
-  const column = <Key extends keyof Range>(key: Key) => ranges.map((range) => range[key])
-  return sql`
-    unnest(
-      ${column('head')}::text[], ${column('repo')}::bigint[], ${column('collectionId')}::int[],
-      ${column('after')}::text[], ${column('limit')}::int[], ${column('since')}::text[]
-    ) with ordinality as range (head, repo, collection, after, most, since, n)`
+function queryOf(ranges: readonly Range[], isCut: string): string {
+  const column = (type: string, pick: (range: Range) => string | number) =>
+    `array[${ranges.map(pick).join()}]::${type}[]`
+  return `
+    select (case when is_cut then -n else n end)::int, rkey, cid, case when is_cut then null else value end,
+      case when cid is null then rev end
+    from unnest(
+      ${column('bigint', ({ repo }) => repo)}, ${column('int', ({ collectionId }) => collectionId)},
+      ${column('text', ({ after }) => pg.escapeLiteral(after))}, ${column('int', ({ limit }) => limit)},
+      ${column('text', ({ since }) => (since === null ? 'null' : pg.escapeLiteral(since)))}
+    ) with ordinality as range (repo, collection, after, most, since, n)
+    cross join lateral (
+      select rkey, cid, rev, value, ${isCut} as is_cut from (
+        select rkey, cid, rev, value from record
+        where record.repo = range.repo and record.collection = range.collection and record.rkey > range.after
+          and case
+            when range.since is null then record.cid is not null
+            else record.rev is null or record.rev > range.since
+          end
+        order by record.rkey
+        limit range.most
+      ) record
+    ) record
+    order by range.n`
 }
 
 /**
- * Reads ranges in their order. Behind one that is not read to its end nothing counts.
+ * Reads ranges in their order, and ends the transaction. Behind a range that is not read to its end nothing counts.
  * @param isLarge whether the first one has large values
+ * @param bytes about how long all of them are
  */
 export async function readStretches(
-  trx: Trx,
+  db: Db,
   ranges: readonly Range[],
   isLarge: boolean,
+  bytes: number,
 ): Promise<Stretch[]> {
-  if (ranges.length === 0) return []
-  const readFirst = async () => [await readLarge(trx, ranges[0]!), ...ranges.slice(1).map(() => UNREAD)]
-  if (isLarge) return readFirst()
-  const { rows } = await sql<FoundRecords & { last: string; largest: number; text: string }>`
-    select stretch.* from ${rangeTable(ranges)} cross join lateral (
-      select count(*)::int as found, count(cid)::int as records, ${DELETED} as gone, coalesce(max(rkey), '') as last,
-        coalesce(max(octet_length(value)), 0) as largest,
-        coalesce(string_agg(case when octet_length(value) > ${LARGE_BYTES} then null else ${lineOf(sql`value`)} end, ''), '')
-          as text
-      from (${RECORDS}) record
-    ) stretch
-    order by n`.execute(trx)
-  const stretches = rows.map(({ found, records, gone, last, largest, text }, index) => {
-    if (largest > LARGE_BYTES || breaksIn(text) !== records) return { ...UNREAD, isLarge: true }
-    const range = ranges[index]!
-    return { records, text, last, ...deletedOf(range, gone), ends: found < range.limit, isLarge: false }
-  })
-  return stretches[0]!.isLarge ? readFirst() : stretches
+  if (ranges.length === 0) {
+    await sql`commit`.execute(db)
+    return []
+  }
+  if (!isLarge) return read(db, ranges, IS_LARGE, bytes)
+  const [first] = await read(db, ranges.slice(0, 1), IS_BEHIND_PAGE, BYTES_MAX)
+  return [first!, ...ranges.slice(1).map(() => UNREAD)]
+}
+
+const UNREAD: Stretch = { records: 0, bytes: Buffer.alloc(0), last: '', ends: false, isLarge: false }
+
+/** Where the fields of a row are. */
+const PLACE = 0
+const RKEY = 1
+const CID = 2
+const VALUE = 3
+const REV = 4
+
+async function read(db: Db, ranges: readonly Range[], isCut: string, bytes: number): Promise<Stretch[]> {
+  const page = new PageWriter(bytes)
+  const readings = ranges.map((range) => new Reading(range, page))
+  let isOver = false
+  const take = (row: CopiedRow) => {
+    const place = row.bytes.readInt32BE(row.starts[PLACE])
+    isOver ||= place < 0
+    const reading = readings[Math.abs(place) - 1]!
+    if (!isOver) reading.add(row)
+    else if (place < 0) reading.isCut = true
+  }
+  await copyRows(db, queryOf(ranges, isCut), take, { behind: 'commit' })
+  const lines = page.finish()
+  return readings.map((reading) => reading.stretch(lines))
+}
+
+/** What is read of a range. */
+class Reading {
+  isCut = false
+  readonly #range: Range
+  readonly #head: Buffer
+  readonly #page: PageWriter
+  readonly #deleted: DeletedRecord[] = []
+  #records = 0
+  #start = 0
+  #end = 0
+  /** Where the last line has its key. */
+  #rkeyAt = 0
+  #rkeyBytes = 0
+  /** The last key, if it has no line. */
+  #last: string | null = null
+
+  constructor(range: Range, page: PageWriter) {
+    this.#range = range
+    this.#head = Buffer.from(range.head)
+    this.#page = page
+  }
+
+  add(row: CopiedRow): void {
+    if (row.lengths[CID]! < 0) this.#addDeleted(row)
+    else this.#addLine(row)
+  }
+
+  #addLine(row: CopiedRow): void {
+    const start = this.#page.length
+    if (this.#records === 0) this.#start = start
+    this.#page.add(this.#head, row, RKEY, CID, VALUE)
+    this.#records += 1
+    this.#end = this.#page.length
+    this.#rkeyAt = start + this.#head.length
+    this.#rkeyBytes = row.lengths[RKEY]!
+    this.#last = null
+  }
+
+  #addDeleted(row: CopiedRow): void {
+    const rkey = textOf(row, RKEY)
+    const rev = row.lengths[REV]! < 0 ? null : textOf(row, REV)
+    this.#deleted.push({ uri: `${this.#range.head.slice(HEAD.length)}${rkey}`, rev })
+    this.#last = rkey
+  }
+
+  stretch(page: Buffer): Stretch {
+    const found = this.#records + this.#deleted.length
+    return {
+      records: this.#records,
+      bytes: page.subarray(this.#start, this.#end),
+      last: this.#last ?? page.toString('utf8', this.#rkeyAt, this.#rkeyAt + this.#rkeyBytes),
+      ...(this.#deleted.length > 0 && { deleted: this.#deleted }),
+      ends: !this.isCut && found < this.#range.limit,
+      isLarge: this.isCut,
+    }
+  }
 }
 
 /** How a line begins. */
 const HEAD = '{"uri":"'
 
-interface FoundRecords {
-  readonly found: number
-  readonly records: number
-  readonly gone: readonly { rkey: string; rev: string | null }[]
-}
-
-function deletedOf({ head }: Range, gone: FoundRecords['gone']): Pick<Lines, 'deleted'> {
-  if (gone.length === 0) return {}
-  const prefix = head.slice(HEAD.length)
-  return { deleted: gone.map(({ rkey, rev }) => ({ uri: `${prefix}${rkey}`, rev })) }
-}
-
-const UNREAD: Stretch = { records: 0, text: '', last: '', ends: false, isLarge: false }
-
-function breaksIn(text: string): number {
-  let breaks = 0
-  for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) breaks += 1
-  return breaks
-}
-
-/** Reads as much of a range as fits a page, which is one record at least, whatever is in it. */
-async function readLarge(trx: Trx, range: Range): Promise<Stretch> {
-  // In JSON line breaks mean nothing where they may stand.
-  const line = lineOf(sql`replace(value, E'\n', ' ')`)
-  const { rows } = await sql<FoundRecords & { read: number; last: string | null; text: string | null }>`
-    select count(*)::int as found, count(*) filter (where fits)::int as read,
-      count(cid) filter (where fits)::int as records,
-      coalesce(jsonb_agg(jsonb_build_object('rkey', rkey, 'rev', rev)) filter (where fits and cid is null), '[]')
-        as gone,
-      max(rkey) filter (where fits) as last, string_agg(${line}, '' order by rkey) filter (where fits) as text
-    from ${rangeTable([range])} cross join lateral (
-      select record.*, sum(bytes) over (order by rkey rows unbounded preceding) - bytes < ${BYTES_MAX} as fits
-      from (
-        select record.*, coalesce(octet_length(value), 0) as bytes from (${RECORDS}) record
-      ) record
-    ) record`.execute(trx)
-  const { found, read, records, gone, last, text } = rows[0]!
-  const ends = read === found && found < range.limit
-  return { records, text: text ?? '', last: last ?? '', ...deletedOf(range, gone), ends, isLarge: !ends }
+function textOf({ bytes, starts, lengths }: CopiedRow, field: number): string {
+  return bytes.toString('utf8', starts[field], starts[field]! + lengths[field]!)
 }

@@ -1,7 +1,9 @@
 import { sql } from 'kysely'
+import pg from 'pg'
 import type { FailureClass, JobDetails, JobStatus, Level, Method, UnavailableReason } from '../verdict.js'
 import { storedIn, wants } from './coverage.js'
-import type { Db, Trx } from './database.js'
+import type { Db } from './database.js'
+import { copyObjects } from './delivery-copy.js'
 import { BYTES_MAX, type Lines, type Range, readStretches, type Stretch } from './delivery-lines.js'
 
 /** Which records of a job are handed over. */
@@ -83,12 +85,12 @@ interface Place {
   readonly look: number
   /** Records of a page. */
   readonly rows: number
-  /** The next range has large values, or such with line breaks. */
+  /** The next range has large values. */
   readonly isLarge: boolean
 }
 
 /** The most rows of a page. */
-const ROWS_MAX = 4_000
+const ROWS_MAX = 8_000
 
 /** Records read before anything is known of their size. */
 const ROWS_AT_FIRST = 100
@@ -137,52 +139,57 @@ export class DeliveryReader {
    * @throws DetailsGone
    */
   async page(): Promise<DeliveryPage> {
-    const { page, next } = await this.#db
-      .transaction()
-      .setIsolationLevel('repeatable read')
-      .setAccessMode('read only')
-      .execute((trx) => this.#read(trx))
-    // Only with a page that is handed out: the database may go away as late as at the end of the transaction.
-    this.#place = next
-    return page
+    for (;;) {
+      const read = await this.#db.connection().execute((connection) => this.#readOn(connection))
+      // Only with a page that is handed out: the database may go away as late as at the end of the transaction.
+      this.#place = read.next
+      if (read.page !== null) return read.page
+    }
   }
 
-  async #read(trx: Trx): Promise<{ page: DeliveryPage; next: Place }> {
+  async #readOn(connection: Db): Promise<{ page: DeliveryPage | null; next: Place }> {
+    try {
+      return await this.#read(connection)
+    } catch (error) {
+      // A connection that is lost needs no end of its transaction.
+      await sql`rollback`.execute(connection).catch(() => {})
+      throw error
+    }
+  }
+
+  /** Reads a page in a transaction of its own. There is none where the first record turns out to be large. */
+  async #read(db: Db): Promise<{ page: DeliveryPage | null; next: Place }> {
     const { after, look, isLarge } = this.#place
-    const job = await readJob(trx, this.#query, { after, limit: look })
+    const job = await beginWithJob(db, this.#query, { after, limit: look })
     if (job?.details !== 'kept') throw new DetailsGone(job?.details ?? null)
     const { status, error, ended } = job
     // Numbers become visible in order: whoever sees one sees all below it.
     const through = Math.max(after, Math.min(this.#query.through ?? job.seq, job.seq))
     if (ended.length === 0) {
+      await sql`commit`.execute(db)
       const page = { status, error, repos: [], through, more: false }
       return { page, next: { ...this.#place, after: through, open: null } }
     }
     const isLast = ended.length < look
-    const receipts = await receiptsOf(trx, this.#query.scope, ended)
-    await this.#learnCollections(trx, receipts)
-    const plan = this.#plan(ended, receipts, await changedCollections(trx, this.#query, ended))
-    const stretches = await readStretches(
-      trx,
-      plan.flatMap(({ ranges }) => ranges),
-      isLarge,
-    )
+    await this.#learnCollections(db, ended)
+    const plan = this.#plan(ended, await changedCollections(db, this.#query, ended))
+    const ranges = plan.flatMap((repo) => repo.ranges)
+    const stretches = await readStretches(db, ranges, isLarge, this.#bytesOf(ranges))
     const { repos, ...place } = assemble(plan, stretches)
+    const next = { ...this.#place, ...place }
+    if (repos.length === 0) return { page: null, next }
     const isWhole = isLast && repos.length === ended.length && place.open === null
-    const next: Place = {
-      ...place,
-      after: isWhole ? through : (repos.findLast((repo) => repo.ends)?.seq ?? after),
-      look: repos.length === look ? Math.min(4 * look, REPOS_MAX) : look,
-      rows: rowsOf(repos, this.#query.pageBytes ?? BYTES_MAX) ?? this.#place.rows,
-    }
-    return { page: { status, error, repos, through: next.after, more: !isWhole }, next }
+    const end = isWhole ? through : (repos.findLast((repo) => repo.ends)?.seq ?? after)
+    const rows = rowsOf(repos, this.#query.pageBytes ?? BYTES_MAX) ?? this.#place.rows
+    const page = { status, error, repos, through: end, more: !isWhole }
+    return { page, next: { ...next, after: end, look: lookOf(look, repos.length), rows } }
   }
 
-  async #learnCollections(trx: Trx, receipts: ReadonlyMap<number, RepoReceipts>): Promise<void> {
-    const named = new Set([...receipts.values()].flatMap(({ own }) => Object.keys(own?.counts ?? {})))
+  async #learnCollections(db: Db, ended: readonly EndedRepo[]): Promise<void> {
+    const named = new Set(ended.flatMap(({ own }) => Object.keys(own?.counts ?? {})))
     const unknown = [...named].filter((nsid) => !this.#collectionIds.has(nsid))
     if (unknown.length === 0) return
-    const rows = await trx
+    const rows = await db
       .selectFrom('collection')
       .select(['id', 'nsid'])
       .where('nsid', '=', sql<string>`any(${unknown}::text[])`)
@@ -191,17 +198,13 @@ export class DeliveryReader {
   }
 
   /** The repos for one page, as far as receipts tell how many records they have. */
-  #plan(
-    ended: readonly EndedRepo[],
-    receipts: ReadonlyMap<number, RepoReceipts>,
-    changed: ReadonlyMap<number, readonly Stored[]>,
-  ): PlannedRepo[] {
+  #plan(ended: readonly EndedRepo[], changed: ReadonlyMap<number, readonly Stored[]>): PlannedRepo[] {
     const { open: before, rows: most } = this.#place
     const plan: PlannedRepo[] = []
     let rows = 0
     for (const repo of ended) {
-      const outcome = outcomeOf(repo, receipts.get(repo.repo), this.#query.changes ?? false)
-      const version = receipts.get(repo.repo)?.version ?? ''
+      const outcome = outcomeOf(repo, this.#query.changes ?? false)
+      const version = repo.version ?? ''
       const open = before?.seq === repo.seq && before.version === version ? before : null
       const ranges = this.#rangesOf(repo, outcome, open, changed.get(repo.repo) ?? [])
       plan.push({ repo, outcome, version, ranges, begins: open === null })
@@ -209,6 +212,13 @@ export class DeliveryReader {
       if (rows >= most) break
     }
     return plan
+  }
+
+  /** About how long the records of ranges are, by those before. */
+  #bytesOf(ranges: readonly Range[]): number {
+    const { pageBytes = BYTES_MAX } = this.#query
+    const rows = ranges.reduce((sum, { limit }) => sum + limit, 0)
+    return Math.ceil(Math.min((rows * pageBytes) / this.#place.rows, 1.25 * pageBytes))
   }
 
   #rangesOf(repo: EndedRepo, outcome: Outcome, open: OpenRepo | null, changed: readonly Stored[]): Range[] {
@@ -277,8 +287,8 @@ function assemble(
       continue
     }
     const { last, isLarge } = own[cut]!
-    // Of a repo that is cut before its first record, all is for the next page.
-    if (lines.length === 0 && begins) return { repos, open: null, isLarge }
+    // Of a repo that is cut where it begins, all is for the next page.
+    if (cut === 0 && lines.length === 0 && begins) return { repos, open: null, isLarge }
     repos.push({ ...delivered, lines, ends: false })
     const { collection, after } = ranges[cut]!
     return { repos, open: { seq: repo.seq, version, collection, rkey: last || after }, isLarge }
@@ -290,8 +300,14 @@ function assemble(
 function rowsOf(repos: readonly DeliveredRepo[], bytesMax: number): number | null {
   const lines = repos.flatMap((repo) => repo.lines)
   const records = lines.reduce((sum, each) => sum + each.records, 0)
-  const length = lines.reduce((sum, each) => sum + each.text.length, 0)
+  const length = lines.reduce((sum, each) => sum + each.bytes.length, 0)
   return records === 0 ? null : Math.min(ROWS_MAX, Math.ceil((bytesMax * records) / length))
+}
+
+/** How many repos to look up after so many, of which some filled a page. */
+function lookOf(looked: number, read: number): number {
+  const wanted = read === looked ? 4 * looked : Math.ceil(1.25 * read)
+  return Math.min(Math.max(wanted, REPOS_AT_FIRST), REPOS_MAX)
 }
 
 /** A repo of a job that has an outcome. */
@@ -307,6 +323,10 @@ interface EndedRepo {
   readonly sinceRev: string | null
   /** Why its account is unavailable by now; null if it is not. */
   readonly account: UnavailableReason | null
+  /** Another one whenever any receipt of the repo is made or renewed: all of them have to do with its rows. */
+  readonly version: string | null
+  /** The one for the job's scope. */
+  readonly own: (Omit<DeliveredReceipt, 'did' | 'completed_at'> & { readonly completed_at: string }) | null
 }
 
 interface Job {
@@ -316,23 +336,33 @@ interface Job {
   readonly seq: number
 }
 
-/** A job, and the next of its repos that have an outcome, in the order of their numbers. */
-async function readJob(
-  trx: Trx,
-  { job, did, through }: DeliveryQuery,
+/** Begins a transaction with a job, and the next of its repos that have an outcome, in the order of their numbers. */
+async function beginWithJob(
+  db: Db,
+  { job, scope, did, through }: DeliveryQuery,
   { after, limit }: { after: number; limit: number },
 ): Promise<(Job & { readonly ended: EndedRepo[] }) | null> {
   // An account by its key alone: asked for more, a planner without statistics walks all repos of the job.
   const repos =
-    did === null ? sql`select * from job_repo` : sql`select * from job_repo where did = ${did} offset 0`
-  const { rows } = await sql<
-    Job & { readonly r: EndedRepo['seq'] | null } & Omit<EndedRepo, 'seq' | 'status'> & {
-        readonly outcome: EndedRepo['status']
-      }
-  >`
-    select job.status, job.details, job.error, p.seq,
-      r.seq as r, r.did, r.repo, r.status as outcome, r.failure, r.message, r.reason,
-      r.since_rev as "sinceRev", (select a.reason from account_state a where a.repo = r.repo) as account
+    did === null
+      ? 'select * from job_repo'
+      : `select * from job_repo where did = ${pg.escapeLiteral(did)} offset 0`
+  const query = `
+    select job.status, job.details, job.error, p.seq, r.seq as r, r.did, r.repo, r.status as outcome,
+      r.failure, r.message, r.reason, r.since_rev as "sinceRev",
+      (select a.reason from account_state a where a.repo = r.repo) as account,
+      (
+        select string_agg(receipt.scope || ' ' || receipt.completed_at, ',' order by receipt.scope)
+        from receipt where receipt.repo = r.repo and r.status = 'completed'
+      ) as version,
+      (
+        select row_to_json(own) from (
+          select receipt.rev, data_cid, counts, method, level, completed_at, records as receipt_records,
+            host.origin as receipt_origin, unreadable, unreadable_first
+          from receipt join host on host.id = receipt.host
+          where receipt.repo = r.repo and receipt.scope = ${scope} and r.status = 'completed'
+        ) own
+      ) as own
     from job
     join job_progress p on p.job = job.key
     left join lateral (
@@ -344,7 +374,12 @@ async function readJob(
       limit ${limit}
     ) r on true
     where job.key = ${job}
-    order by r.seq`.execute(trx)
+    order by r.seq`
+  const rows = await copyObjects<
+    Job & { readonly r: EndedRepo['seq'] | null } & Omit<EndedRepo, 'seq' | 'status'> & {
+        readonly outcome: EndedRepo['status']
+      }
+  >(db, query, { before: 'start transaction isolation level repeatable read read only' })
   const [first] = rows
   if (first === undefined) return null
   const { status, details, error, seq } = first
@@ -354,57 +389,21 @@ async function readJob(
   return { status, details, error, seq, ended }
 }
 
-interface RepoReceipts {
-  /** Another one whenever any receipt of the repo is made or renewed: all of them have to do with its rows. */
-  version: string
-  /** The one for the job's scope. */
-  own: (Omit<DeliveredReceipt, 'did'> & { readonly repo: number }) | null
-}
-
-async function receiptsOf(
-  trx: Trx,
-  scope: number,
-  ended: readonly EndedRepo[],
-): Promise<Map<number, RepoReceipts>> {
-  const repos = ended.filter(({ status }) => status === 'completed').map(({ repo }) => repo)
-  const found = new Map<number, RepoReceipts>()
-  if (repos.length === 0) return found
-  const rows = await trx
-    .selectFrom('receipt')
-    .innerJoin('host', 'host.id', 'receipt.host')
-    .select(['repo', 'scope', 'rev', 'data_cid', 'counts', 'method', 'level', 'completed_at'])
-    .select(['records as receipt_records', 'host.origin as receipt_origin'])
-    .select(['unreadable', 'unreadable_first'])
-    .select(sql<string>`receipt.completed_at::text`.as('version'))
-    .where('repo', '=', sql<number>`any(${repos}::bigint[])`)
-    .orderBy('repo')
-    .orderBy('scope')
-    .execute()
-  for (const { version, scope: scopeOf, ...receipt } of rows) {
-    const known = found.get(receipt.repo) ?? { version: '', own: null }
-    found.set(receipt.repo, {
-      version: `${known.version}${scopeOf} ${version},`,
-      own: scopeOf === scope ? receipt : known.own,
-    })
-  }
-  return found
-}
-
 /** What became of a repo: of one that was completed, also what has become of its account since then. */
-function outcomeOf(repo: EndedRepo, receipts: RepoReceipts | undefined, changes: boolean): Outcome {
-  const { status, did, failure, message, reason } = repo
+function outcomeOf(repo: EndedRepo, changes: boolean): Outcome {
+  const { status, did, failure, message, reason, own } = repo
   if (status === 'failed') return { status, failure: failure ?? 'bad-response', message: message ?? '' }
   if (status === 'unavailable') return { status, reason: reason ?? 'deactivated' }
   if (repo.account) return { status: 'unavailable', reason: repo.account }
   // Its receipt goes with its records, and these only with the account.
-  if (!receipts?.own) return { status: 'unavailable', reason: 'deleted' }
-  const { repo: _, ...receipt } = receipts.own
-  return { status: 'completed', receipt: { ...receipt, did }, since: changes ? repo.sinceRev : null }
+  if (own === null) return { status: 'unavailable', reason: 'deleted' }
+  const receipt = { ...own, did, completed_at: new Date(own.completed_at) }
+  return { status: 'completed', receipt, since: changes ? repo.sinceRev : null }
 }
 
 /** The collections of repos in which something may have changed since a rev; what is gone has no receipt that counts it. */
 async function changedCollections(
-  trx: Trx,
+  db: Db,
   { job, changes }: DeliveryQuery,
   ended: readonly EndedRepo[],
 ): Promise<Map<number, Stored[]>> {
@@ -413,6 +412,6 @@ async function changedCollections(
   const { rows } = await sql<Stored & { repo: number }>`
     select stored.repo, stored.nsid, stored.collection as id, ${CHANGES_AT_FIRST}::int as records
     from ${storedIn(repos.map(({ repo }) => repo))}
-    where exists (select from job where job.key = ${job} and ${wants('job.collections')})`.execute(trx)
+    where exists (select from job where job.key = ${job} and ${wants('job.collections')})`.execute(db)
   return Map.groupBy(rows, ({ repo }) => repo)
 }
