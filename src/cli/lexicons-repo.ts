@@ -1,5 +1,4 @@
 import { exchange, invalid } from '../client/exchange.js'
-import type { PdsSession } from '../client/index.js'
 import {
   type JsonObject,
   LEXICON_COLLECTION,
@@ -15,6 +14,12 @@ export interface LexiconRepo {
   readonly pds: string
 }
 
+/** The same for whom it may write into. */
+export interface LexiconAuthor extends LexiconRepo {
+  /** Makes requests to the PDS in the name of the account. */
+  readonly fetch: typeof globalThis.fetch
+}
+
 /** What one `listRecords` of a PDS gives at most. */
 const PAGE = 100
 /** What one `applyWrites` may hold on a PDS, with room to spare. */
@@ -25,7 +30,7 @@ const TIMEOUT_MS = 30_000
 interface PdsCall {
   readonly params?: Readonly<Record<string, string>>
   readonly input?: unknown
-  readonly token?: string
+  readonly fetch?: typeof globalThis.fetch
   readonly signal: AbortSignal
 }
 
@@ -73,20 +78,19 @@ async function readPage(repo: LexiconRepo, cursor: string | undefined, signal: A
 }
 
 /**
- * Writes lexicons into the repo of a session, as many at once as a PDS takes: those who read them meanwhile do not
+ * Writes lexicons into the repo of an account, as many at once as a PDS takes: those who read them meanwhile do not
  * find one without the other that it refers to.
  * @param published NSIDs that are there already
  * @param commit the repo's latest one when it was read; after any other nothing is written
  * @throws BackfillError, with the name `InvalidSwap` if the repo has changed
  */
 export async function writeLexicons(
-  session: PdsSession,
+  { did, pds, fetch }: LexiconAuthor,
   lexicons: readonly Lexicon[],
   published: ReadonlySet<string>,
   commit: string,
   signal: AbortSignal,
 ): Promise<void> {
-  const { pds, did, accessJwt: token } = session.save()
   let swapCommit = commit
   for (let start = 0; start < lexicons.length; start += WRITES_MAX) {
     const writes = lexicons.slice(start, start + WRITES_MAX).map((lexicon) => ({
@@ -97,7 +101,7 @@ export async function writeLexicons(
     }))
     const input = { repo: did, writes, swapCommit }
     const method = 'com.atproto.repo.applyWrites'
-    const answer = (await call({ pds, did }, method, { input, token, signal })) as {
+    const answer = (await call({ pds, did }, method, { input, fetch, signal })) as {
       commit?: { cid?: unknown }
     }
     if (typeof answer?.commit?.cid !== 'string') throw unexpected({ pds, did }, method)
@@ -108,7 +112,7 @@ export async function writeLexicons(
 function call(
   { pds }: LexiconRepo,
   method: string,
-  { params, input, token, signal }: PdsCall,
+  { params, input, fetch = globalThis.fetch, signal }: PdsCall,
 ): Promise<unknown> {
   const url = new URL(`/xrpc/${method}`, pds)
   for (const [name, value] of Object.entries(params ?? {})) url.searchParams.set(name, value)
@@ -117,11 +121,11 @@ function call(
     attributed: true,
     url,
     method: input === undefined ? 'GET' : 'POST',
-    headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
+    headers: {},
     input,
     timeoutMs: TIMEOUT_MS,
     signal,
-    fetch: globalThis.fetch,
+    fetch,
     now: Date.now,
   })
 }

@@ -1,9 +1,8 @@
-import { BackfillError, type PdsSession } from '../client/index.js'
-import { locateAccount } from '../client/locate.js'
+import { BackfillError } from '../client/index.js'
 import { explain } from './advice.js'
 import { assertCanAsk, confirm } from './confirm.js'
-import { openIdentity } from './credentials.js'
-import { CommandError, EXIT, Interrupted, UsageError } from './exit.js'
+import { CommandError, EXIT, Interrupted } from './exit.js'
+import { type AccountOptions, locate, openAccount } from './lexicons-account.js'
 import { compareLexicons, type Lexicon, type LexiconState } from './lexicons-diff.js'
 import { askDns, type DnsAnswer, dnsValueOf, groupsOf } from './lexicons-dns.js'
 import { readLexicons } from './lexicons-files.js'
@@ -19,9 +18,7 @@ interface LexiconOptions {
   readonly json?: boolean
 }
 
-export interface PublishOptions extends LexiconOptions {
-  readonly login: string
-  readonly pds?: string
+export interface PublishOptions extends LexiconOptions, AccountOptions {
   readonly yes?: boolean
   readonly dryRun?: boolean
 }
@@ -30,36 +27,34 @@ export interface CheckOptions extends LexiconOptions {
   readonly did?: string
 }
 
-/** Of one request while an account is looked up, ms. */
-const LOOKUP_MS = 30_000
-const PLC_URL = 'https://plc.directory'
-
 /** Writes what differs from the files into the repo of the account. */
 export async function publishLexicons(options: PublishOptions): Promise<number> {
-  const { login, pds, dir, dns, json = false, yes = false, dryRun = false } = options
+  const { login, dir, dns, json = false, yes = false, dryRun = false } = options
   if (!yes && !dryRun) assertCanAsk()
   return attempt(
     (error) => explainLogin(error, login),
     async (signal) => {
       const lexicons = await readLexicons(dir)
-      const session = await logIn(login, pds, signal)
-      const { commit, lexicons: published } = await readPublished(session, signal)
+      const account = await openAccount(options, signal)
+      const { commit, lexicons: published } = await readPublished(account, signal)
       const states = compareLexicons(lexicons, published)
       const answers = await askDns(groupsOf(lexicons.map(({ nsid }) => nsid)), dns)
-      if (!json) await printReport(session, states, answers)
+      if (!json) await printReport(account, states, answers)
       const due = states.filter(({ state }) => state === 'new' || state === 'changed')
       if (!dryRun && due.length > 0) {
         if (!yes) {
-          const question = `Publish ${counted(due.length, 'lexicon')} in the repo of ${session.did}?`
+          const question = `Publish ${counted(due.length, 'lexicon')} in the repo of ${account.did}?`
           await confirm(question, 'Nothing was published.', signal)
         }
         const names = new Set(due.map(({ nsid }) => nsid))
         const there = new Set(published.map(({ nsid }) => nsid))
         const chosen = lexicons.filter(({ nsid }) => names.has(nsid))
-        await writeLexicons(session, chosen, there, commit, signal).catch(explainSwap)
+        await account.write((author) =>
+          writeLexicons(author, chosen, there, commit, signal).catch(explainSwap),
+        )
       }
-      if (json) await printJson({ ...reportOf(session, states, answers), published: dryRun ? 0 : due.length })
-      process.stderr.write(afterPublish(session, due.length, dryRun, answers))
+      if (json) await printJson({ ...reportOf(account, states, answers), published: dryRun ? 0 : due.length })
+      process.stderr.write(afterPublish(account, due.length, dryRun, answers))
       return EXIT.done
     },
   )
@@ -113,27 +108,11 @@ async function attempt(
 }
 
 /** The service has no part in this: who refuses or does not answer is a PDS or the directory, which the message names. */
-function explainLogin(error: BackfillError, login: string): Error {
+function explainLogin(error: BackfillError, login: string | undefined): Error {
+  if (login === undefined) return new CommandError(plain(error.message), { cause: error })
   if (error.status === 404 || error.status === 501)
     return new CommandError(`${plain(error.message)}\nIs --pds right?`)
   return explain(error, { service: 'no service', did: login, isAccount: true })
-}
-
-async function logIn(login: string, pds: string | undefined, signal: AbortSignal): Promise<PdsSession> {
-  const { credentials } = await openIdentity({ login, ...(pds && { pds }) }, signal)
-  if ('session' in credentials) return credentials.session
-  throw new UsageError('Lexicons are published by an account: name one with --login.')
-}
-
-function locate(did: string, signal: AbortSignal): Promise<LexiconRepo> {
-  return locateAccount(did, {
-    plcUrl: process.env.PLC_URL || PLC_URL,
-    handleResolverUrl: null,
-    fetch: globalThis.fetch,
-    timeoutMs: LOOKUP_MS,
-    signal,
-    now: Date.now,
-  })
 }
 
 /** Whose repos are looked into: the one that was named, else those that DNS names. */

@@ -20,11 +20,9 @@ function addPublish(lexicons: Command, exit: SetExit): void {
     .description(
       'Write those that are new or changed into the repo of an account, after showing what differs',
     )
-    .requiredOption(
-      '--login <handle>',
-      'the account; its password comes from AQUIFER_PASSWORD or is asked for',
-    )
-    .option('--pds <url>', 'where the account logs in (default: found by its handle)')
+    .option('--login <handle>', 'the account; its password comes from AQUIFER_PASSWORD or is asked for')
+    .option('--oauth <handle>', 'the account, which signs in with a browser on this machine')
+    .option('--pds <url>', 'where the account of --login logs in (default: found by its handle)')
     .option('--dry-run', 'only show what differs')
     .option('-y, --yes', 'do not ask first')
     .option('--json', 'print what was found and done as JSON')
@@ -67,7 +65,10 @@ const PUBLISH_HELP = `
 Examples:
   aquifer lexicons publish --login lexicons.example.com --dry-run
   AQUIFER_PASSWORD=… aquifer lexicons publish --login lexicons.example.com --yes
-  aquifer lexicons publish --login lexicons.example.com --dir ./lexicons --dns 1.1.1.1
+  aquifer lexicons publish --oauth lexicons.example.com --dir ./lexicons --dns 1.1.1.1
+
+With --oauth the address to sign in at is printed once there is something to publish. What is asked for is to write
+lexicons and nothing else, the session ends with the command, and nothing of it is stored.
 
 What is published and has no file any more is shown, and left alone.`
 

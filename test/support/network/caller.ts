@@ -21,25 +21,46 @@ export interface Caller extends AsyncDisposable {
 export async function createPlcCaller(plc: TestPlc): Promise<Caller> {
   const rotationKey = await Secp256k1Keypair.create()
   const key = await Secp256k1Keypair.create()
-  const operation = await signOperation(
-    {
-      type: 'plc_operation',
-      rotationKeys: [rotationKey.did()],
-      verificationMethods: { atproto: key.did() },
-      alsoKnownAs: [],
-      services: {},
-      prev: null,
-    },
-    rotationKey,
-  )
-  const did = await didForCreateOp(operation)
-  await plc.client.sendOperation(did, operation)
+  const did = await registerDid(plc, { rotationKey, key })
   return createCaller({
     did,
     key,
     publish: async (next) => plc.client.updateAtprotoKey(did, rotationKey, next),
     close: async () => {},
   })
+}
+
+/** A did:plc by which others find a backfill service at its address. */
+export async function createServiceDid(plc: TestPlc, endpoint: string): Promise<string> {
+  const rotationKey = await Secp256k1Keypair.create()
+  const key = await Secp256k1Keypair.create()
+  const services = { atproto_backfill: { type: 'AtprotoBackfillService', endpoint } }
+  return registerDid(plc, { rotationKey, key, services })
+}
+
+async function registerDid(
+  plc: TestPlc,
+  wish: {
+    readonly rotationKey: Keypair
+    readonly key: Keypair
+    readonly services?: Record<string, { type: string; endpoint: string }>
+  },
+): Promise<string> {
+  const { rotationKey, key, services = {} } = wish
+  const operation = await signOperation(
+    {
+      type: 'plc_operation',
+      rotationKeys: [rotationKey.did()],
+      verificationMethods: { atproto: key.did() },
+      alsoKnownAs: [],
+      services,
+      prev: null,
+    },
+    rotationKey,
+  )
+  const did = await didForCreateOp(operation)
+  await plc.client.sendOperation(did, operation)
+  return did
 }
 
 /** A service with a did:web on loopback, whose document goes off the network when it is disposed of. */
