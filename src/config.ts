@@ -35,7 +35,7 @@ export interface Config {
     readonly blockedHosts: readonly string[]
     /** Requests a minute to any one host, whatever it allows. */
     readonly hostRpm: number
-    /** Requests a minute to a host that has said nothing of its limit yet, and to each relay. */
+    /** Requests a minute to a host or a relay that has said nothing of its limit yet. */
     readonly hostStartRpm: number
     /** Hours without one good answer after which the repos of a host fail. */
     readonly hostGiveUpHours: number
@@ -49,10 +49,14 @@ export interface Config {
     readonly hosts: number
     /** Repos that may wait before discovery pauses. */
     readonly queuedRepos: number
+    /** Bytes of answers that one process may have in memory at the same time. */
+    readonly bodyBytes: number
     /** Where whole repos are kept while they are read. */
     readonly spoolDirectory: string
     /** Days for which the list of a finished job's repos is kept; 0 for ever. */
     readonly detailsRetentionDays: number
+    /** What becomes of a job's records when that list goes: without it nobody knows which ones are its own. */
+    readonly expiredRecords: 'keep' | 'purge'
   }
   readonly access: {
     readonly mode: 'open' | 'allowlist'
@@ -69,6 +73,8 @@ export interface Config {
   }
   readonly logLevel: LogLevel
 }
+
+const MiB = 1024 * 1024
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const
 export type LogLevel = (typeof LOG_LEVELS)[number]
@@ -117,8 +123,10 @@ export function readConfig(env: Environment): Config {
     engine: {
       hosts: read.integer('ENGINE_HOSTS', 64, 1, 1_000),
       queuedRepos: read.integer('ENGINE_QUEUED_REPOS', 50_000, 100, 10_000_000),
+      bodyBytes: MiB * read.integer('ENGINE_BODY_MIB', 128, 16, 65_536),
       spoolDirectory: read.text('SPOOL_DIR', join(dataDirectory, 'spool')),
       detailsRetentionDays: read.integer('DETAILS_RETENTION_DAYS', 28, 0, 36_500),
+      expiredRecords: read.choice('EXPIRED_RECORDS', ['keep', 'purge'] as const, 'keep'),
     },
     access: {
       mode: read.choice('BACKFILL_ACCESS', ['allowlist', 'open'] as const, 'allowlist'),
@@ -162,8 +170,10 @@ export function describeConfig(config: Config): Record<string, string> {
     PLC_RPM: String(config.network.directoryRpm),
     ENGINE_HOSTS: String(config.engine.hosts),
     ENGINE_QUEUED_REPOS: String(config.engine.queuedRepos),
+    ENGINE_BODY_MIB: String(config.engine.bodyBytes / MiB),
     SPOOL_DIR: config.engine.spoolDirectory,
     DETAILS_RETENTION_DAYS: String(config.engine.detailsRetentionDays),
+    EXPIRED_RECORDS: config.engine.expiredRecords,
     BACKFILL_ACCESS: config.access.mode,
     BACKFILL_ADMINS: config.access.admins.join(','),
     BACKFILL_ALLOW: config.access.allowed.join(','),

@@ -133,7 +133,7 @@ export class Metrics {
   )
   readonly #halted = this.#gauge(
     'aquifer_engine_halted',
-    'Whether the engine stands still because of its database.',
+    'Whether the engine stands still because of its database, or of the files of whole repos.',
     [],
   )
   readonly #driven = this.#gauge('aquifer_engine_hosts_driven', 'Hosts that this process is driving.', [])

@@ -97,6 +97,7 @@ async function open(
       ...(overrides.lookup && { lookup: overrides.lookup }),
       onExchanged: (exchanged) => metrics.exchanged(exchanged),
       onReceived: (url, bytes) => metrics.received(url, bytes),
+      bodyBytes: config.engine.bodyBytes,
     },
     overrides.http,
   )

@@ -69,6 +69,12 @@ export function isKnownCoding(coding: string): boolean {
   return coding === 'identity' || isGzip(coding)
 }
 
+/** Where there is memory for a body. */
+export interface BodyRoom {
+  /** Waits until the body may be so large. */
+  roomFor(bytes: number): Promise<void>
+}
+
 /**
  * Undoes a known content coding, once.
  * @param maxBytes the most the decoded body may be
@@ -79,6 +85,7 @@ export async function decodeBody(
   coding: string,
   maxBytes: number,
   host: string,
+  room: BodyRoom,
 ): Promise<Buffer> {
   if (encoded.length === 0 || !isGzip(coding)) return encoded
   const atOnce = Math.min(maxBytes, DECODED_AT_ONCE_BYTES_MAX)
@@ -87,6 +94,8 @@ export async function decodeBody(
   } catch (error) {
     if (!isTooLarge(error) || atOnce === maxBytes) throw decodingFailure(error, maxBytes, host)
   }
+  // Only now it is known to be large, and not how large.
+  await room.roomFor(maxBytes)
   try {
     return await gunzipOnPool(encoded, { maxOutputLength: maxBytes, chunkSize: DECODING_CHUNK_BYTES })
   } catch (error) {

@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Dispatcher } from 'undici'
-import { BodyCollector, decodeBody, isKnownCoding } from './http-body.js'
+import { type BodyBudget, type BodyShare, FREE_BYTES } from './body-budget.js'
+import { BodyCollector, type BodyRoom, decodeBody, isKnownCoding } from './http-body.js'
 import { classifyNetworkError, HttpFailure } from './http-failure.js'
 import { BodyStream, isStreamedCoding, type Sink } from './http-stream.js'
 
@@ -17,7 +18,7 @@ export interface ExchangeRequest {
   readonly headers: Readonly<Record<string, string>>
   /** The most the body may be, encoded as well as decoded. */
   readonly maxBytes: number
-  /** The whole exchange, ms. */
+  /** The whole exchange, ms, but for the time for which we make the host wait. */
   readonly timeoutMs: number
   /** Not aborted yet. */
   readonly signal: AbortSignal | undefined
@@ -33,6 +34,8 @@ export interface ExchangeLimits {
   /** A body must bring `slowBytesMin` bytes in every window of this many ms. */
   readonly slowWindowMs: number
   readonly slowBytesMin: number
+  /** What all bodies together may have in memory. */
+  readonly bodies: BodyBudget
 }
 
 /**
@@ -53,18 +56,28 @@ export async function exchange(
     { origin: url.origin, path, method: 'GET', headers, headersTimeout: headersTimeoutMs, bodyTimeout: 0 },
     receiver,
   )
-  const received = await promise
-  // Undici frees a connection one turn of the event loop after its response. A caller that went on at once would
-  // find it busy and open a second one.
-  await nextTurn()
-  const { status } = received
-  if (request.sink) return received
   try {
-    const body = await decodeBody(received.body, codingOf(received.headers), request.maxBytes, url.host)
-    return { status, headers: received.headers, body }
+    const received = await promise
+    // Undici frees a connection one turn of the event loop after its response. A caller that went on at once would
+    // find it busy and open a second one.
+    await nextTurn()
+    return request.sink ? received : await decoded(received, request, receiver)
+  } finally {
+    receiver.letGo()
+  }
+}
+
+async function decoded(
+  { status, headers, body: encoded }: HttpResponse,
+  { url, maxBytes }: ExchangeRequest,
+  room: BodyRoom,
+): Promise<HttpResponse> {
+  try {
+    const body = await decodeBody(encoded, codingOf(headers), maxBytes, url.host, room)
+    return { status, headers, body }
   } catch (error) {
     if (!speaksForItself(status)) throw error
-    return { status, headers: received.headers, body: Buffer.alloc(0) }
+    return { status, headers, body: Buffer.alloc(0) }
   }
 }
 
@@ -87,18 +100,23 @@ function codingOf(headers: Readonly<Record<string, string>>): string {
  * Takes a response as undici's dispatcher gives it, still encoded. Below `request` and its stream, because every
  * chunk is counted here anyway, and because it costs a fifth less.
  */
-class Receiver implements Dispatcher.DispatchHandler {
+class Receiver implements Dispatcher.DispatchHandler, BodyRoom {
   readonly #request: ExchangeRequest
   readonly #limits: ExchangeLimits
   readonly #resolve: (response: HttpResponse) => void
   readonly #reject: (error: unknown) => void
   readonly #body: BodyCollector
+  /** Of a body that is not small any more. */
+  #share: BodyShare | null = null
   #stream: BodyStream | null = null
-  readonly #deadline: NodeJS.Timeout
+  #deadline: NodeJS.Timeout
   #slowCheck: NodeJS.Timeout | undefined
   /** Whether the host is made to wait, and whether it was since its rate was last looked at. */
   #holdsBack = false
   #heldBack = false
+  /** Since when, and for how long in all since the deadline was set. */
+  #heldSince = 0
+  #heldMs = 0
   #controller: Dispatcher.DispatchController | undefined
   #status = 0
   #headers: Record<string, string> = {}
@@ -115,7 +133,7 @@ class Receiver implements Dispatcher.DispatchHandler {
     this.#resolve = resolve
     this.#reject = reject
     this.#body = new BodyCollector(request.maxBytes)
-    this.#deadline = setTimeout(() => this.#fail('timeout', 'no complete answer in time'), request.timeoutMs)
+    this.#deadline = setTimeout(this.#onDeadline, request.timeoutMs)
     request.signal?.addEventListener('abort', this.#onAbort, { once: true })
   }
 
@@ -147,12 +165,11 @@ class Receiver implements Dispatcher.DispatchHandler {
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#settled) return
     this.#request.onReceived?.(this.#request.url, chunk.length)
-    if (this.#stream === null) {
-      if (!this.#body.push(chunk)) this.#tooLarge()
-    } else if (!this.#stream.push(chunk)) {
-      this.#holdsBack = true
-      this.#heldBack = true
-      controller.pause()
+    if (this.#stream !== null) {
+      if (!this.#stream.push(chunk)) this.#holdBack(controller)
+    } else if (!this.#body.push(chunk)) this.#tooLarge()
+    else if (this.#body.length > (this.#share?.bytes ?? FREE_BYTES) && !this.#take(this.#body.length)) {
+      this.#holdBack(controller)
     }
   }
 
@@ -160,6 +177,7 @@ class Receiver implements Dispatcher.DispatchHandler {
     if (this.#settled) return
     // From here on only what takes the body can be slow.
     clearInterval(this.#slowCheck)
+    clearTimeout(this.#deadline)
     if (this.#stream !== null) this.#stream.end()
     else if (this.#settle()) this.#answer(this.#body.bytes())
   }
@@ -184,16 +202,54 @@ class Receiver implements Dispatcher.DispatchHandler {
       maxBytes: isWanted ? this.#request.maxBytes : Math.min(this.#request.maxBytes, REFUSAL_BYTES_MAX),
       host: this.#request.url.host,
       sink: isWanted ? sink : collect,
-      onRoom: () => {
-        this.#holdsBack = false
-        this.#controller?.resume()
-      },
+      onRoom: this.#goOn,
     })
     this.#stream = stream
     const delivered = () => {
       if (this.#settle()) this.#answer(this.#body.bytes())
     }
     stream.done.then(delivered, (error: Error) => this.#giveUp(error))
+  }
+
+  async roomFor(bytes: number): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    if (!this.#take(bytes, resolve)) await promise
+  }
+
+  /** The body is not in memory any more, or will not be in a moment. */
+  letGo(): void {
+    if (this.#share !== null) this.#limits.bodies.end(this.#share)
+  }
+
+  /** @returns whether there is room for so much of the body; if not, the host waits until there is */
+  #take(bytes: number, onRoom = this.#goOn): boolean {
+    const { bodies } = this.#limits
+    this.#share ??= bodies.share(this.#request.maxBytes)
+    return bodies.take(this.#share, bytes, onRoom)
+  }
+
+  #holdBack(controller: Dispatcher.DispatchController): void {
+    if (!this.#holdsBack) this.#heldSince = performance.now()
+    this.#holdsBack = true
+    this.#heldBack = true
+    controller.pause()
+  }
+
+  readonly #goOn = (): void => {
+    if (!this.#holdsBack || this.#settled) return
+    this.#holdsBack = false
+    this.#heldMs += performance.now() - this.#heldSince
+    this.#controller?.resume()
+  }
+
+  /** The host is not at fault for as long as it had to wait: it has that much more time. */
+  readonly #onDeadline = (): void => {
+    const now = performance.now()
+    if (this.#holdsBack) this.#heldMs += now - this.#heldSince
+    this.#heldSince = now
+    if (this.#heldMs < 1) this.#fail('timeout', 'no complete answer in time')
+    else this.#deadline = setTimeout(this.#onDeadline, this.#heldMs)
+    this.#heldMs = 0
   }
 
   #watchRate(): void {

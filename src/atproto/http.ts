@@ -2,6 +2,7 @@ import { lookup as systemLookup } from 'node:dns'
 import type { LookupFunction } from 'node:net'
 import { domainToASCII } from 'node:url'
 import { Agent } from 'undici'
+import { BodyBudget } from './body-budget.js'
 import { type ConnectOptions, guardedConnector } from './http-connect.js'
 import type { ExchangeLimits, HttpResponse } from './http-exchange.js'
 import { HttpFailure } from './http-failure.js'
@@ -28,9 +29,11 @@ export interface HttpOptions {
   readonly onExchanged?: (exchanged: Exchanged) => void
   /** Called with the size of each part of a body, as it came over the wire. */
   readonly onReceived?: (url: URL, bytes: number) => void
+  /** What all bodies together may have in memory, but for one of them; 128 MiB when absent. */
+  readonly bodyBytes?: number | undefined
 }
 
-export interface HttpRequest extends Omit<Fetching, 'redirects'> {
+export interface HttpRequest extends Fetching {
   /** Redirects to follow, 0 by default; one more is a `bad-response`. */
   readonly maxRedirects?: number
 }
@@ -54,7 +57,9 @@ export interface HttpClient {
 }
 
 /** The limits of a client, and a seam; tests set their own. */
-export interface HttpTuning extends ExchangeLimits, Pick<ConnectOptions, 'connectTimeoutMs' | 'reach'> {
+export interface HttpTuning
+  extends Omit<ExchangeLimits, 'bodies'>,
+    Pick<ConnectOptions, 'connectTimeoutMs' | 'reach'> {
   /** Connections to one origin; further requests wait for one to be free. */
   readonly connectionsPerOrigin: number
   /** How long an idle connection is kept, ms. The pool of an origin goes with its last connection. */
@@ -80,6 +85,8 @@ const IDLE_HINTED_MS_MAX = 30_000
 
 const RESPONSE_HEADERS_BYTES_MAX = 32 * 1024
 
+const BODY_BYTES = 128 * 1024 * 1024
+
 /**
  * The one way out of this service: GET requests to public https hosts, bounded in size, time and slowness, with
  * connections kept alive per origin; some of them to listen to a WebSocket for a moment.
@@ -92,8 +99,9 @@ export function createHttpClient(options: HttpOptions, tuning: Partial<HttpTunin
     onExchanged,
     onReceived,
     lookup = systemLookup,
+    bodyBytes = BODY_BYTES,
   } = options
-  const limits = { ...TUNING, ...tuning }
+  const limits = { ...TUNING, ...tuning, bodies: new BodyBudget(bodyBytes) }
   const agent = new Agent({
     connect: guardedConnector({ ...limits, lookup, allowPrivateNetwork }),
     connections: limits.connectionsPerOrigin,
@@ -105,10 +113,9 @@ export function createHttpClient(options: HttpOptions, tuning: Partial<HttpTunin
   const watching = { onRequest, onExchanged, onReceived }
   const context: FollowContext = { dispatcher: agent, policy, limits, userAgent, ...watching }
   return {
-    get: async ({ maxRedirects = 0, ...request }) =>
-      (await follow(context, { ...request, redirects: maxRedirects })).response,
+    get: async (request) => (await follow(context, request, request.maxRedirects ?? 0)).response,
     listen: (listening) => listen(context, listening),
-    fetch: createFetch((fetching) => follow(context, fetching)),
+    fetch: createFetch((fetching, redirects) => follow(context, fetching, redirects)),
     close: () => agent.destroy(),
   }
 }

@@ -25,6 +25,12 @@ export interface Located {
   readonly origin: string
 }
 
+/** All that counts of an account's DID document. */
+export interface Account extends Located {
+  /** The did:key it signs with; undefined when the document has no usable `#atproto` key. */
+  readonly signingKey: string | undefined
+}
+
 export interface IdentityOptions {
   readonly http: HttpClient
   readonly cache: DidCache
@@ -66,6 +72,17 @@ export class Identities {
    */
   async locate(did: string, fresh: boolean): Promise<Located> {
     return locatedIn(did, await this.#document(did, fresh), this.#options)
+  }
+
+  /**
+   * An account by a document that is not older than a moment.
+   * @param since when it must have been looked up, ms; one that was before is looked up afresh
+   * @throws as `locate`
+   */
+  async account(did: string, since: number): Promise<Account> {
+    const cached = await this.#options.cache.checkCache(did)
+    const document = cached && cached.updatedAt >= since ? cached.doc : await this.#document(did, true)
+    return { ...locatedIn(did, document, this.#options), signingKey: keyIn(document) }
   }
 
   /**

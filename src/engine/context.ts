@@ -28,6 +28,8 @@ export interface EngineContext {
   readonly notices: JobNotices
   /** To be told of whatever goes wrong with the database; asked by whoever begins something. */
   readonly standstill: Standstill
+  /** The same for the files of whole repos; asked by whoever drives hosts. */
+  readonly spool: Standstill
   readonly collections: CollectionIds
   readonly tell: Tell
   readonly metrics: Metrics

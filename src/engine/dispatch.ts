@@ -41,6 +41,7 @@ export class Dispatch {
   readonly #boss: PgBoss
   readonly #tell: Tell
   readonly #standstill: Standstill
+  readonly #standstillOf: Readonly<Partial<Record<TaskKind, Standstill>>>
   readonly #nudges = new Map<TaskKind, () => void>()
   /** Tasks under way in this process by key: whether that was asked for again meanwhile. */
   readonly #underWay: Record<TaskKind, Map<number, UnderWay>> = {
@@ -49,10 +50,17 @@ export class Dispatch {
     drive: new Map(),
   }
 
-  constructor(boss: PgBoss, tell: Tell, standstill: Standstill) {
+  /** @param standstillOf what tasks of one kind stand still for besides */
+  constructor(
+    boss: PgBoss,
+    tell: Tell,
+    standstill: Standstill,
+    standstillOf: Readonly<Partial<Record<TaskKind, Standstill>>> = {},
+  ) {
     this.#boss = boss
     this.#tell = tell
     this.#standstill = standstill
+    this.#standstillOf = standstillOf
   }
 
   /** Makes the queues, if they are not there yet. */
@@ -112,6 +120,7 @@ export class Dispatch {
     try {
       while (!signal.aborted) {
         await this.#standstill.over()
+        await this.#standstillOf[kind]?.over()
         const free = concurrency - underWay.size
         const tasks = free > 0 && !signal.aborted ? await this.#fetch(kind, free, signal) : []
         for (const task of tasks) {

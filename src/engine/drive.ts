@@ -1,4 +1,5 @@
 import { RateLimited } from '../atproto/outcome.js'
+import type { Query } from '../atproto/pds.js'
 import { pause } from '../pause.js'
 import { Pulse } from '../pulse.js'
 import { AnySignal } from '../signals.js'
@@ -13,10 +14,11 @@ import { DueQueue, type KnownRepo } from './due-queue.js'
 import { type Hold, JobStopped } from './engagements.js'
 import { fetchRepo } from './fetch.js'
 import { HostGate } from './host-gate.js'
-import { readAllHostRevs } from './host-revs.js'
+import { REVS_TIMEOUT_MS, readAllHostRevs } from './host-revs.js'
 import { SHORT_PAUSE_MS, TURN_MS } from './limits.js'
 import { LookUp } from './look-up.js'
 import { ClaimLost } from './repo-state.js'
+import { RevsAgenda } from './revs-agenda.js'
 import { hostCar, hostQuery, PROBE, probeHost, type Signals } from './session.js'
 import { Turns } from './turns.js'
 
@@ -29,8 +31,11 @@ import { Turns } from './turns.js'
 /** Repos of one host that are read and wait to be written: as many as come in while a batch is under way. */
 const UNWRITTEN_MAX = 32
 
-/** Pages of a host's revs that are read before the next repo: a large host has hundreds. */
-const REV_PAGES_MAX = 20
+/** How long repos wait for the revs of their host, ms: most hosts list them within. Then these are read beside. */
+const REVS_WAIT_MS = 10_000
+
+/** The place of the reading of revs among those under way: no repo has this number. */
+const REVS = 0
 
 /** How soon the repos of a job that begins meanwhile get their turns, ms; and those that are due again. */
 const LOOK_EVERY_MS = 1_000
@@ -53,6 +58,11 @@ export async function driveHost(ctx: EngineContext, hostId: number, signal: Abor
   }
 }
 
+/** Nobody depends on the revs, so the host has less time for them. */
+function revsQuery(...[ctx, origin, gate, signals]: Parameters<typeof hostQuery>): Query {
+  return hostQuery(ctx, origin, gate, signals, REVS_TIMEOUT_MS)
+}
+
 class Driver {
   repos = 0
   readonly #ctx: EngineContext
@@ -60,13 +70,14 @@ class Driver {
   readonly #gate: HostGate
   /** Aborted when the driver must let go at once: shutdown, or the host is driven by somebody else. */
   readonly #stop = new AbortController()
+  readonly #engine: AbortSignal
   readonly #over: AnySignal
   readonly #endsAt: number
   /** Repos and listings begun, and not written to their end. */
   readonly #underWay = new Map<number, Promise<void>>()
   /** Of these, the ones that the host may still be asked about. */
   #reading = 0
-  /** How many have ended. */
+  /** How many repos and listings have ended. */
   #ended = 0
   /** Whenever one of them is read, or has ended. */
   readonly #moved = new Pulse()
@@ -76,6 +87,7 @@ class Driver {
   readonly #queues = new Map<number, DueQueue>()
   /** Of these, the ones that have nothing to begin for now. */
   readonly #idle = new Set<DueQueue>()
+  readonly #revs = new RevsAgenda()
   /** What the host does not offer. */
   #unsupported = new Set<OptionalMethod>()
   #lookedAt = Number.NEGATIVE_INFINITY
@@ -85,6 +97,7 @@ class Driver {
     const { hostStartRpm: startRpm, hostRpm: maxRpm } = ctx.config.network
     this.#ctx = ctx
     this.#claim = claim
+    this.#engine = signal
     this.#over = new AnySignal(signal, this.#stop.signal)
     this.#endsAt = ctx.now() + TURN_MS
     this.#gate = new HostGate({
@@ -142,7 +155,8 @@ class Driver {
   }
 
   #goesOn(): boolean {
-    return !this.#signal.aborted && !this.#rests && this.#error === null && !this.outOfTime
+    const mayGoOn = !this.#signal.aborted && this.#ctx.spool.why === null
+    return mayGoOn && !this.#rests && this.#error === null && !this.outOfTime
   }
 
   /** The host is left alone for longer than is worth waiting: nothing new is begun. */
@@ -188,23 +202,30 @@ class Driver {
     return this.#beginListings(jobs)
   }
 
-  /** Learns at which revs the host's repos are, where that is worth it: before a repo is asked for its own. */
+  /**
+   * Learns at which revs the host's repos are, where that is worth it: before a repo is asked for its own, if the
+   * host is quick to tell.
+   */
   async #readRevs(jobs: readonly RunningJob[]): Promise<void> {
-    const [first] = jobs
-    using hold = first ? await this.#ctx.engagements.enter(first.key) : null
-    if (!hold) return
-    const query = this.#queryUnder(hostQuery, hold.signal)
-    let pages = 0
-    const goesOn = () => {
-      pages += 1
-      return pages <= REV_PAGES_MAX && this.#goesOn() && !hold.signal.aborted
-    }
-    const { host } = this.#claim
-    const proves = !this.#unsupported.has('getRecord') || !this.#unsupported.has('getRepo')
     const keys = jobs.map(({ key }) => key)
-    const wanting = new Set(await jobsWantingRevs(this.#ctx.db, host, keys, proves))
-    const served = jobs.filter(({ key }) => wanting.has(key))
-    await this.#attempt(() => readAllHostRevs(this.#ctx, host, served, query, goesOn))
+    if (this.#underWay.has(REVS) || !this.#revs.isDue(keys, this.#ctx.now())) return
+    const [first] = jobs
+    const hold = first ? await this.#ctx.engagements.enter(first.key) : null
+    if (!hold) return
+    const query = this.#queryUnder(revsQuery, hold.signal)
+    const goesOn = () => this.#goesOn() && !hold.signal.aborted
+    const { promise: doubt, resolve: onDoubt } = Promise.withResolvers<void>()
+    const { host } = this.#claim
+    this.#begin(REVS, hold, () =>
+      this.#attempt(async () => {
+        const proves = !this.#unsupported.has('getRecord') || !this.#unsupported.has('getRepo')
+        const wanting = new Set(await jobsWantingRevs(this.#ctx.db, host, keys, proves))
+        const served = jobs.filter(({ key }) => wanting.has(key))
+        await readAllHostRevs(this.#ctx, host, served, query, goesOn, onDoubt)
+        this.#revs.looked(keys, this.#ctx.now())
+      }),
+    )
+    await this.#within(REVS_WAIT_MS, Promise.race([this.#underWay.get(REVS), doubt]))
   }
 
   #queryUnder<Way>(
@@ -245,7 +266,8 @@ class Driver {
     const done = work(allRead).finally(() => {
       allRead()
       this.#underWay.delete(place)
-      this.#ended += 1
+      // Nothing of the revs has been written that repos would wait for.
+      if (place !== REVS) this.#ended += 1
       hold[Symbol.dispose]()
       this.#moved.beat()
     })
@@ -254,9 +276,14 @@ class Driver {
 
   /** Until one of those under way has ended, or there is to be another look. */
   async #untilNext(): Promise<void> {
+    await this.#within(LOOK_EVERY_MS, this.#moved.next)
+  }
+
+  /** Waits for something, but not for longer than this. */
+  async #within(milliseconds: number, something: Promise<unknown>): Promise<void> {
     const over = new AbortController()
     using any = new AnySignal(over.signal, this.#signal)
-    await Promise.race([this.#moved.next, pause(LOOK_EVERY_MS, any.signal)])
+    await Promise.race([something, pause(milliseconds, any.signal)])
     over.abort()
   }
 
@@ -330,6 +357,7 @@ class Driver {
         if (!this.#gate.parked) this.#gate.holdUntil(error.until.getTime())
         return
       }
+      if (this.#ctx.spool.notice(error, this.#engine)) return
       if (error instanceof ClaimLost) this.#letGo()
       else this.#error ??= error
     }

@@ -1,6 +1,7 @@
 import { PgBoss } from 'pg-boss'
 import type { HttpClient } from '../atproto/http.js'
 import type { Identities } from '../atproto/identity.js'
+import { checkSpoolDirectory } from '../atproto/repo/spool.js'
 import type { Config } from '../config.js'
 import type { Tell } from '../events.js'
 import type { Metrics } from '../metrics.js'
@@ -24,7 +25,7 @@ import { LISTING_RETRY, REPO_RETRY, type RetryPolicy } from './retry.js'
 import { Settler, settleStopping } from './settle.js'
 import type { SharedGate } from './shared-gate.js'
 import { PARKED_MS } from './standing.js'
-import { Standstill } from './standstill.js'
+import { databaseTrouble, Standstill, spoolTrouble } from './standstill.js'
 import { SWEEP_EVERY_MS, sweepUntil } from './sweep.js'
 import { JobWatch } from './watch.js'
 import { Writer } from './writer.js'
@@ -110,8 +111,11 @@ export class Engine implements AsyncDisposable {
       (job) => settleStopping(settling, job),
       () => dispatch.held(),
     )
-    const standstill = new Standstill({ look: () => engagements.report(), tell, now })
-    const dispatch: Dispatch = new Dispatch(boss, tell, standstill)
+    const look = () => engagements.report()
+    const standstill = new Standstill({ reason: databaseTrouble, look, tell, now })
+    const checkSpool = () => checkSpoolDirectory(config.engine.spoolDirectory)
+    const spool = new Standstill({ reason: spoolTrouble, look: checkSpool, tell, now })
+    const dispatch: Dispatch = new Dispatch(boss, tell, standstill, { drive: spool })
     await dispatch.prepare()
     // Before any work: nobody enters a job for a process that nobody knows.
     await engagements.report()
@@ -123,6 +127,7 @@ export class Engine implements AsyncDisposable {
       dispatch,
       engagements,
       standstill,
+      spool,
       writer: new Writer(
         store.pool,
         (steps) => {
@@ -138,7 +143,7 @@ export class Engine implements AsyncDisposable {
       largeRepos: new LargeRepos(),
       relays: new Relays({
         db: store.db,
-        rpm: config.network.hostStartRpm,
+        limits: { startRpm: config.network.hostStartRpm, maxRpm: config.network.hostRpm },
         clock,
         now,
         random: options.random,
@@ -155,7 +160,7 @@ export class Engine implements AsyncDisposable {
 
   /** Why it stands still, for people; null while it does not. */
   get halted(): string | null {
-    return this.#ctx.standstill.why
+    return this.#ctx.standstill.why ?? this.#ctx.spool.why
   }
 
   /** Hosts that this process is driving. */

@@ -2,12 +2,13 @@ import { Failure, Unavailable } from '../atproto/outcome.js'
 import { type Query, RepoNotFound } from '../atproto/pds.js'
 import { SpoolTrouble } from '../atproto/repo/spool.js'
 import type { CarQuery } from '../atproto/sync.js'
+import { IDENTITY_EXPIRED_MS } from '../store/did-cache.js'
 import type { OptionalMethod } from '../store/host-support.js'
 import { type HostClaim, hostIds } from '../store/hosts.js'
 import type { RunningJob } from '../store/jobs.js'
 import type { EngineContext } from './context.js'
 import type { KnownRepo } from './due-queue.js'
-import { type LookUp, LookUpHeld } from './look-up.js'
+import { LivesElsewhere, type LookUp, LookUpHeld } from './look-up.js'
 import { RepoReader } from './methods.js'
 import { methodOf } from './reading.js'
 import { RepoState } from './repo-state.js'
@@ -38,7 +39,8 @@ export interface Assignment {
 
 /**
  * Takes one repo to its outcome, or to a later try.
- * @throws RateLimited, ClaimLost, JobStopped, or what the database or a shutdown threw: the repo stays as last written
+ * @throws RateLimited, ClaimLost, JobStopped, SpoolTrouble, or what the database or a shutdown threw: the repo stays
+ *   as last written
  */
 export async function fetchRepo(ctx: EngineContext, assignment: Assignment): Promise<void> {
   const state = new RepoState(ctx, assignment)
@@ -52,17 +54,20 @@ export async function fetchRepo(ctx: EngineContext, assignment: Assignment): Pro
     else if (error instanceof Unavailable) await state.unavailable(error)
     else if (error instanceof Failure) await state.failed(error)
     else if (error instanceof SpoolTrouble) {
-      const { job, repo, claim } = assignment
-      const where = { job: job.id, did: repo.did, host: claim.origin }
-      ctx.tell('engine.task-failed', { task: 'spool', ...where, err: error })
+      // Larger than all the room there is, perhaps: others come first when there is some.
       await state.deferred(new Date(ctx.now() + FILE_PAUSE_MS))
+      throw error
     } else throw error
   }
 }
 
 async function read(ctx: EngineContext, assignment: Assignment, state: RepoState): Promise<void> {
-  const { goesOn, allRead } = assignment
-  const standing = await standingVerdict(assignment)
+  const { claim, job, goesOn, allRead, repo, lookUp } = assignment
+  // Its host may have been found days ago. Of a job that is younger no repo needs that look.
+  const expiredAt = ctx.now() - IDENTITY_EXPIRED_MS
+  if (job.createdAt.getTime() < expiredAt) await lookUp.assertLivesAt(claim.origin, expiredAt)
+  // Of most repos nothing is known, and nothing to be waited for.
+  const standing = repo.receipts.length > 0 ? await standingVerdict(assignment) : null
   if (standing) {
     allRead()
     return state.unchanged(standing)
@@ -87,11 +92,11 @@ async function read(ctx: EngineContext, assignment: Assignment, state: RepoState
 }
 
 /** What a host says, or signs, of an account that has moved is no verdict on it. */
-type PerhapsMoved = RepoNotFound | Unavailable | Failure
+type PerhapsMoved = RepoNotFound | Unavailable | Failure | LivesElsewhere
 
 function mayHaveMoved(error: unknown): error is PerhapsMoved {
   if (error instanceof Failure) return error.failure === 'bad-signature'
-  return error instanceof RepoNotFound || error instanceof Unavailable
+  return error instanceof RepoNotFound || error instanceof Unavailable || error instanceof LivesElsewhere
 }
 
 /**
@@ -105,7 +110,7 @@ async function follow(
   gone: PerhapsMoved,
 ): Promise<void> {
   // A signature was judged by the document of this moment.
-  const { origin } = await lookUp.locate(!(gone instanceof Failure))
+  const { origin } = gone instanceof LivesElsewhere ? gone : await lookUp.locate(!(gone instanceof Failure))
   if (origin === claim.origin) throw verdict(gone, claim.origin)
   const hosts = await hostIds(ctx.db, [origin])
   await state.moved(hosts.get(origin)!, origin)

@@ -14,7 +14,6 @@ import {
 import type { RunningJob } from '../store/jobs.js'
 import { isRetryable } from '../verdict.js'
 import type { EngineContext } from './context.js'
-import { backoffMs } from './retry.js'
 
 /**
  * Learning at which revs a host's repos are, a thousand to a request: its driver reads the host's own listing beside
@@ -26,7 +25,7 @@ import { backoffMs } from './retry.js'
  */
 
 /** What this takes of the engine. */
-export type RevsContext = Pick<EngineContext, 'db' | 'clock' | 'now' | 'random' | 'retry'>
+export type RevsContext = Pick<EngineContext, 'db' | 'clock' | 'now' | 'random'>
 
 /** The share of a host's accounts that must be wanted, and after how many accounts it is judged. */
 const SHARE_MIN = 0.05
@@ -35,8 +34,17 @@ const JUDGED_AFTER = 2_000
 /** A listing is no more than a help: it is not waited for as long as one that finds repos. */
 const ATTEMPTS_MAX = 3
 
-/** How soon it is looked again whether more of a host's accounts are wanted by now, where jobs still find repos. */
-const JUDGED_AGAIN_MS = 60_000
+/** Nor for as long as anything else that a host is asked for. Most answer within one. */
+export const REVS_TIMEOUT_MS = 10_000
+
+/** A host that does not list its repos is not asked for it again for so long, whoever wants it. */
+const UNLISTED_MS = 3_600_000
+
+/**
+ * How soon a host is asked again that did not answer; the next time twice as late. And how soon it is looked again
+ * whether more of a host's accounts are wanted by now, where jobs still find repos.
+ */
+const AGAIN_MS = 60_000
 
 /**
  * The reading of a host's revs that can go on now, if there is one or one is worth beginning.
@@ -72,15 +80,15 @@ export async function readHostRevs(
     const saved = await saveRevsPage(ctx.db, host, cursor, pageOf(page, ctx.now()), times)
     if (saved.became !== 'saved' || page.cursor === null) return 'over'
     if (isWorth(saved)) return 'more'
-    await endRevListing(ctx.db, host, ctx.clock.toDatabase(ctx.now() + JUDGED_AGAIN_MS))
+    await endRevListing(ctx.db, host, 'judged', ctx.clock.toDatabase(ctx.now() + AGAIN_MS))
     return 'over'
   } catch (error) {
     if (!(error instanceof Failure)) throw error
     if (!isRetryable(error.failure) || attempts + 1 >= ATTEMPTS_MAX) {
-      await endRevListing(ctx.db, host, null)
+      await endRevListing(ctx.db, host, 'failed', ctx.clock.toDatabase(ctx.now() + UNLISTED_MS))
       return 'over'
     }
-    const delayMs = backoffMs(ctx.retry.listing, attempts + 1, ctx.random())
+    const delayMs = AGAIN_MS * 2 ** attempts * (0.5 + ctx.random() / 2)
     const retryAt = ctx.clock.toDatabase(ctx.now() + delayMs)
     await deferRevListing(ctx.db, host, { attempts: attempts + 1, retryAt })
     return 'waits'
@@ -88,8 +96,9 @@ export async function readHostRevs(
 }
 
 /**
- * Reads all of a host's revs, as far as it is worth it: for whoever waits for them before the first repo.
+ * Reads all of a host's revs, as far as it is worth it.
  * @param goesOn whether there is time for another page
+ * @param onDoubt told where the host did not answer the last time: nobody should wait for what comes of it now
  */
 export async function readAllHostRevs(
   ctx: RevsContext,
@@ -97,10 +106,13 @@ export async function readAllHostRevs(
   jobs: readonly RunningJob[],
   query: Query,
   goesOn: () => boolean,
+  onDoubt: () => void = () => {},
 ): Promise<void> {
   while (goesOn()) {
     const due = await revsDue(ctx, host, jobs)
-    if (!due || (await readHostRevs(ctx, host, due, query)) !== 'more') return
+    if (!due) return
+    if (due.attempts > 0) onDoubt()
+    if ((await readHostRevs(ctx, host, due, query)) !== 'more') return
   }
 }
 

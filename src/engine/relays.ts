@@ -1,13 +1,14 @@
 import type { Db } from '../store/database.js'
 import { claimHost, deferHost, hostIds, nextRequestAt } from '../store/hosts.js'
+import { Budget, type BudgetLimits } from './budget.js'
 import type { DatabaseClock } from './database-clock.js'
-import type { Gate } from './gate.js'
+import type { Gate, Passage } from './gate.js'
 import { SharedGate } from './shared-gate.js'
 
 export interface RelayOptions {
   readonly db: Db
-  /** Requests a minute to each, of all processes together. */
-  readonly rpm: number
+  /** What each is asked at most, of all processes together: `startRpm` as long as it says nothing of its limit. */
+  readonly limits: BudgetLimits
   readonly clock: DatabaseClock
   readonly now: () => number
   readonly random: () => number
@@ -19,7 +20,7 @@ export interface RelayOptions {
  */
 export class Relays {
   readonly #options: RelayOptions
-  readonly #gates = new Map<string, { host: number; gate: SharedGate }>()
+  readonly #gates = new Map<string, { host: number; gate: RelayGate }>()
 
   constructor(options: RelayOptions) {
     this.#options = options
@@ -47,11 +48,94 @@ export class Relays {
     // A row of its own, even where a PDS answers at the same origin: a PDS has a driver.
     const origin = `${relay}#relay`
     const host = (await hostIds(this.#options.db, [origin])).get(origin)!
-    // A listing that is refused waits in its row.
-    const made = { host, gate: new SharedGate({ ...this.#options, host, patienceMs: 0 }) }
+    const made = { host, gate: new RelayGate(this.#options, host) }
     const gate = this.#gates.get(relay) ?? made
     this.#gates.set(relay, gate)
     return gate
+  }
+}
+
+/**
+ * A relay's gate. Its turns are shared by all processes, which find out by themselves how fast these may follow each
+ * other: a relay says so with each answer. One that does not is not asked more and more often, as a PDS is, because
+ * nobody here would know what the others do.
+ */
+class RelayGate implements Gate {
+  /** A listing that is refused waits in its row. */
+  readonly patienceMs = 0
+  readonly #options: RelayOptions
+  readonly #budget: Budget
+  readonly #turns: SharedGate
+
+  constructor(options: RelayOptions, host: number) {
+    this.#options = options
+    const { db, limits, now, random } = options
+    this.#budget = new Budget(limits, null, now())
+    const rpm = () => this.#rpm
+    this.#turns = new SharedGate({
+      ...{ db, host, now, random, patienceMs: this.patienceMs },
+      get rpm() {
+        return rpm()
+      },
+    })
+  }
+
+  get nextAt(): number {
+    return this.#turns.nextAt
+  }
+
+  get heldUntil(): number {
+    return this.#turns.heldUntil
+  }
+
+  holdUntil(moment: number): void {
+    this.#turns.holdUntil(moment)
+  }
+
+  /** As `SharedGate` has it. */
+  passNow(): null {
+    return null
+  }
+
+  async pass(signal: AbortSignal, method = ''): Promise<Passage> {
+    const { now } = this.#options
+    const budget = this.#budget
+    const turn = await this.#turns.pass(signal)
+    const sent = budget.sent(method, now())
+    return {
+      answered: async (header) => {
+        budget.answered(sent, header, now())
+        this.#holdWhileEmpty(method)
+        await turn.answered(header)
+      },
+      refused: async (header) => {
+        budget.refused(sent, header, now())
+        return turn.refused(header)
+      },
+      failed: async () => {
+        budget.failed(sent, now())
+        return turn.failed()
+      },
+      dropped: () => {
+        budget.dropped(sent)
+        turn.dropped()
+      },
+    }
+  }
+
+  /** What all of its methods allow: they take their turns in one line. */
+  get #rpm(): number {
+    const { limits, now } = this.#options
+    const rates = this.#budget
+      .save(now())
+      .buckets.map(({ policy, rpm }) => (policy === null ? Math.min(rpm, limits.startRpm) : rpm))
+    return Math.min(...rates)
+  }
+
+  #holdWhileEmpty(method: string): void {
+    const { now } = this.#options
+    const until = this.#budget.emptyUntil(method, now())
+    if (until > now()) this.#turns.holdUntil(until)
   }
 }
 

@@ -8,7 +8,7 @@ import { secondsWorth } from './pace.js'
 export interface SharedGateOptions {
   readonly db: Db
   readonly host: number
-  /** Requests a minute, of all processes together. */
+  /** Requests a minute, of all processes together; may change. */
   readonly rpm: number
   readonly patienceMs: number
   readonly now: () => number
@@ -32,7 +32,6 @@ export class SharedGate implements Gate {
   /** The host, as a row. */
   readonly host: number
   readonly #options: SharedGateOptions
-  readonly #intervalMs: number
   readonly #line: Line<null>
   /** Turns in hand, the next one first (ms since epoch). */
   #turns: number[] = []
@@ -44,10 +43,9 @@ export class SharedGate implements Gate {
   #taking = false
 
   constructor(options: SharedGateOptions) {
-    const { rpm, now } = options
+    const { now } = options
     this.host = options.host
     this.#options = options
-    this.#intervalMs = 60_000 / rpm
     this.#line = new Line<null>(
       {
         laneOf: () => null,
@@ -67,6 +65,10 @@ export class SharedGate implements Gate {
 
   get patienceMs(): number {
     return this.#options.patienceMs
+  }
+
+  get #intervalMs(): number {
+    return 60_000 / this.#options.rpm
   }
 
   get nextAt(): number {
@@ -110,6 +112,11 @@ export class SharedGate implements Gate {
       failed: async () => null,
       dropped: () => {},
     }
+  }
+
+  /** Turns are asked of the database by those who wait. */
+  passNow(): null {
+    return null
   }
 
   /** Takes turns for those who wait, until each has one. Never rejects: they are told. */

@@ -1,32 +1,53 @@
+import { SpoolTrouble } from '../atproto/repo/spool.js'
 import type { Tell } from '../events.js'
 import { pause } from '../pause.js'
 import { isConnectionLost, isDatabaseTrouble } from '../store/trouble.js'
 
-/** The pauses between looks whether the database is well again double from the first to the longest, ms. */
+/** The pauses between looks whether all is well again double from the first to the longest, ms. */
 const FIRST_LOOK_MS = 250
 const LAST_LOOK_MS = 15_000
 
 /** Trouble that comes back so soon was not over, ms. */
 const WELL_MS = 60_000
 
+/** Why the engine has to stand still after an error of its database; null where that is no reason to. */
+export function databaseTrouble(error: unknown): string | null {
+  if (!isDatabaseTrouble(error)) return null
+  return isConnectionLost(error) ? 'the database cannot be reached' : 'the database takes nothing in'
+}
+
+const NO_ROOM: ReadonlySet<unknown> = new Set(['ENOSPC', 'EDQUOT'])
+
+/** Why no host is to be driven after an error of the files that whole repos are kept in; null as above. */
+export function spoolTrouble(error: unknown): string | null {
+  if (!(error instanceof SpoolTrouble)) return null
+  const { code } = (error.cause ?? {}) as { code?: unknown }
+  return NO_ROOM.has(code) ? 'SPOOL_DIR is full' : 'SPOOL_DIR cannot be used'
+}
+
+export interface StandstillOptions {
+  /** Why an error is one to stand still for, for people; null where it is not. */
+  readonly reason: (error: unknown) => string | null
+  /** Writes something; rejects while that cannot be done. */
+  readonly look: () => Promise<unknown>
+  readonly tell: Tell
+  readonly now: () => number
+}
+
 /**
  * The engine stands still while its database cannot be reached, or takes nothing in: whatever is under way ends at
- * its next write, and nothing new is begun that hosts would be asked for in vain. It goes on by itself.
+ * its next write, and nothing new is begun that hosts would be asked for in vain. While there is no room for the
+ * files of whole repos, hosts are not driven. It goes on by itself.
  */
 export class Standstill {
-  readonly #look: () => Promise<unknown>
-  readonly #tell: Tell
-  readonly #now: () => number
+  readonly #options: StandstillOptions
   #why: string | null = null
   #over: Promise<void> = Promise.resolve()
   #pauseMs = FIRST_LOOK_MS
   #wellSince = Number.NEGATIVE_INFINITY
 
-  /** @param look writes something; rejects while the database cannot take it */
-  constructor(options: { look: () => Promise<unknown>; tell: Tell; now: () => number }) {
-    this.#look = options.look
-    this.#tell = options.tell
-    this.#now = options.now
+  constructor(options: StandstillOptions) {
+    this.#options = options
   }
 
   /** Why the engine stands still; null while it does not. */
@@ -34,13 +55,19 @@ export class Standstill {
     return this.#why
   }
 
-  /** To be told of whatever went wrong. @returns whether it is the database that is in trouble */
+  /**
+   * To be told of whatever went wrong.
+   * @param signal of the engine: it does not look any more when that is aborted
+   * @returns whether it is trouble of the kind that this is for
+   */
   notice(error: unknown, signal: AbortSignal): boolean {
-    if (!isDatabaseTrouble(error)) return false
+    const { reason, tell, now } = this.#options
+    const why = reason(error)
+    if (why === null) return false
     if (this.#why !== null || signal.aborted) return true
-    this.#why = isConnectionLost(error) ? 'the database cannot be reached' : 'the database takes nothing in'
-    if (this.#now() - this.#wellSince > WELL_MS) this.#pauseMs = FIRST_LOOK_MS
-    this.#tell('engine.halted', { why: this.#why, err: error })
+    this.#why = why
+    if (now() - this.#wellSince > WELL_MS) this.#pauseMs = FIRST_LOOK_MS
+    tell('engine.halted', { why, err: error })
     this.#over = this.#untilWell(signal)
     return true
   }
@@ -54,13 +81,13 @@ export class Standstill {
     while (await pause(this.#pauseMs, signal)) {
       this.#pauseMs = Math.min(2 * this.#pauseMs, LAST_LOOK_MS)
       try {
-        await this.#look()
+        await this.#options.look()
       } catch {
         continue
       }
       this.#why = null
-      this.#wellSince = this.#now()
-      this.#tell('engine.resumed')
+      this.#wellSince = this.#options.now()
+      this.#options.tell('engine.resumed')
       return
     }
   }

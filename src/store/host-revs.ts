@@ -189,15 +189,22 @@ export async function deferRevListing(
 
 /**
  * Ends the reading of a host's revs before its end.
- * @param again when it may be begun anew for a job that is still finding repos; null for no job that it was for
+ * @param why `judged`: it is not worth it, but may be for those of its jobs that are still finding repos; `failed`:
+ *   it cannot be had, and is of no use to the jobs that it was for any more
+ * @param again when it may be begun anew
  */
-export async function endRevListing(db: Db, host: number, again: Date | null): Promise<void> {
+export async function endRevListing(
+  db: Db,
+  host: number,
+  why: 'judged' | 'failed',
+  again: Date,
+): Promise<void> {
   const served = sql<number[]>`array(
     select key from job where key = any(rev_listing.jobs) and discovery_complete order by key
   )`
   await db
     .updateTable('rev_listing')
-    .set(again ? { done: true, retry_at: again, jobs: served } : { done: true })
+    .set({ done: true, retry_at: again, ...(why === 'judged' && { jobs: served }) })
     .where('host', '=', host)
     .where('done', '=', false)
     .execute()

@@ -5,7 +5,6 @@ import type { Query } from '../../src/atproto/pds.js'
 import type { XrpcAnswer } from '../../src/atproto/xrpc.js'
 import { DatabaseClock } from '../../src/engine/database-clock.js'
 import { type RevsContext, readAllHostRevs } from '../../src/engine/host-revs.js'
-import { LISTING_RETRY, REPO_RETRY } from '../../src/engine/retry.js'
 import { revsFor } from '../../src/store/host-revs.js'
 import type { HostClaim } from '../../src/store/hosts.js'
 import { jobsWanting } from '../../src/store/jobs.js'
@@ -44,8 +43,7 @@ beforeEach(async () => {
   await writeSteps(store, ...didsOf(60).map((did) => resolution(job, did, host)))
   now = NOW
   const clock = new DatabaseClock(() => now)
-  const retry = { repo: REPO_RETRY, listing: LISTING_RETRY }
-  ctx = { db: store.db, clock, now: () => now, random: () => 1, retry }
+  ctx = { db: store.db, clock, now: () => now, random: () => 1 }
 })
 
 afterEach(async () => {
@@ -79,10 +77,11 @@ const FAILING: XrpcAnswer = { ok: false, status: 500, error: 'InternalServerErro
 async function read(
   pages: Record<string, Page | Error | XrpcAnswer>,
   goesOn = () => true,
+  onDoubt = () => {},
 ): Promise<string[]> {
   const { query, asked } = listing(pages)
   const jobs = await jobsWanting(store.db, host.host)
-  await readAllHostRevs(ctx, host.host, jobs, query, goesOn)
+  await readAllHostRevs(ctx, host.host, jobs, query, goesOn, onDoubt)
   return asked
 }
 
@@ -161,6 +160,33 @@ describe('the revs of a host', () => {
     expect(await read(pages)).toEqual([''])
     now += 10 * MINUTE
     expect(await read(pages)).toEqual([])
+    // Nor is it asked for a job that comes later, until it may have changed.
+    const late = await addJob(store, { repos: didsOf(60) })
+    await writeSteps(store, ...didsOf(60).map((did) => resolution(late, did, host)))
+    expect(await read(pages)).toEqual([])
+    now += 60 * MINUTE
+    expect(await read({ '': { repos: entries(60) } })).toEqual([''])
+  })
+
+  test('are told to be doubtful where the host did not answer the last time', async () => {
+    const doubts: boolean[] = []
+    const pages: Parameters<typeof read>[0][] = [
+      { '': FAILING },
+      { '': { repos: entries(30), cursor: 'b' }, b: { repos: entries(30, 30) } },
+    ]
+    for (const each of pages) {
+      let isDoubtful = false
+      await read(
+        each,
+        () => true,
+        () => {
+          isDoubtful = true
+        },
+      )
+      doubts.push(isDoubtful)
+      now += 10 * MINUTE
+    }
+    expect(doubts).toEqual([false, true])
   })
 
   test('come after a failure that has passed', async () => {

@@ -1,6 +1,7 @@
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { RateLimited } from '../../src/atproto/outcome.js'
 import { DatabaseClock } from '../../src/engine/database-clock.js'
+import type { Gate } from '../../src/engine/gate.js'
 import { Relays } from '../../src/engine/relays.js'
 import { SharedGate } from '../../src/engine/shared-gate.js'
 import { openStore, type Store } from '../../src/store/database.js'
@@ -94,7 +95,7 @@ test('what a process has in hand when it dies is a second at most', async () => 
 test('a pause holds every process, and is told to those who would wait for long', async () => {
   const clock = new DatabaseClock(Date.now)
   const relaysOf = (each: Store) =>
-    new Relays({ db: each.db, rpm: RPM, clock, now: Date.now, random: () => 0 })
+    new Relays({ db: each.db, limits: { startRpm: RPM, maxRpm: RPM }, clock, now: Date.now, random: () => 0 })
   const relay = `https://relay-${hosts}.example`
   const [one, two] = [relaysOf(stores[0]!), relaysOf(stores[1]!)]
   const gate = await two.gate(relay)
@@ -112,6 +113,68 @@ test('a pause holds every process, and is told to those who would wait for long'
   const began = Date.now()
   await gateOn(stores[2]!).pass(never)
   expect(Date.now() - began).toBeGreaterThanOrEqual(950)
+})
+
+describe('a relay', () => {
+  const METHOD = 'com.atproto.sync.listRepos'
+  const START = 120
+
+  async function relayGate(maxRpm: number) {
+    const clock = new DatabaseClock(Date.now)
+    const limits = { startRpm: START, maxRpm }
+    const relays = new Relays({ db: stores[0]!.db, limits, clock, now: Date.now, random: () => 0 })
+    return relays.gate(`https://relay-${hosts}.example`)
+  }
+
+  /** So many requests one after the other, each answered with these headers. @returns how long they took, ms */
+  async function ask(gate: Gate, count: number, headers: () => Record<string, string>): Promise<number> {
+    const began = Date.now()
+    for (let n = 0; n < count; n += 1) {
+      const passage = await gate.pass(AbortSignal.timeout(20_000), METHOD)
+      const told = headers()
+      await passage.answered((name) => told[name])
+    }
+    return Date.now() - began
+  }
+
+  const limited = (limit: number, remaining: number, seconds: number) => () => ({
+    'ratelimit-limit': String(limit),
+    'ratelimit-remaining': String(remaining),
+    'ratelimit-reset': String(Math.floor(Date.now() / 1_000) + seconds),
+    'ratelimit-policy': `${limit};w=60`,
+  })
+
+  test('that says nothing of its limit is asked as often as the configuration has it', async () => {
+    // Two at once, and two a second.
+    const took = await ask(await relayGate(100_000), 6, () => ({}))
+    expect(took).toBeGreaterThanOrEqual(1_950)
+  })
+
+  test('that grants more is asked more often', async () => {
+    const took = await ask(await relayGate(100_000), 60, limited(60_000, 50_000, 50))
+    // Half a minute by the rate to begin with.
+    expect(took).toBeLessThan(6_000)
+  })
+
+  test('is not asked more often than any host', async () => {
+    const took = await ask(await relayGate(300), 20, limited(60_000, 50_000, 50))
+    // Five at once, and five a second.
+    expect(took).toBeGreaterThanOrEqual(2_900)
+  })
+
+  test('that grants less is asked less often', async () => {
+    const gate = await relayGate(100_000)
+    await ask(gate, 1, limited(30, 29, 50))
+    // Four fifths of thirty a minute are one in two and a half seconds; one was in hand before.
+    expect(await ask(gate, 3, limited(30, 20, 50))).toBeGreaterThanOrEqual(4_500)
+  })
+
+  test('that has nothing left is left alone until it has', async () => {
+    const gate = await relayGate(100_000)
+    await ask(gate, 1, limited(3_000, 0, 40))
+    await expect(gate.pass(never, METHOD)).rejects.toBeInstanceOf(RateLimited)
+    expect(gate.heldUntil - Date.now()).toBeGreaterThan(30_000)
+  })
 })
 
 test('whoever waits is told when the database is gone', async () => {

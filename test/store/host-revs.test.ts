@@ -247,8 +247,13 @@ describe('reading the revs of a host', () => {
     await deferRevListing(store.db, host.host, { attempts: 1, retryAt: at(2) })
     expect(await due(1)).toBeNull()
     expect(await due(2)).toMatchObject({ attempts: 1 })
-    await endRevListing(store.db, host.host, null)
+    await endRevListing(store.db, host.host, 'failed', at(30))
     expect(await due(60)).toBeNull()
+    // Another job need not find out again what the host cannot do, but may see whether it can by then.
+    const late = await addJob(store, { repos: didsOf(10) })
+    await writeSteps(store, ...didsOf(10).map((did) => resolution(late, did, host)))
+    expect(await due(29, [job, late])).toBeNull()
+    expect(await due(30, [job, late])).toEqual({ cursor: null, attempts: 0 })
   })
 
   test('is not begun for a few repos, nor for none', async () => {
@@ -283,7 +288,7 @@ describe('reading the revs of a host', () => {
     )
     await due(0, [job, finding])
     await save(1, named([didOf(0)]), { cursor: 'next', listed: 100 })
-    await endRevListing(store.db, host.host, at(3))
+    await endRevListing(store.db, host.host, 'judged', at(3))
     expect(await due(2, [job, finding])).toBeNull()
     expect(await due(3, [job])).toBeNull()
     expect(await due(3, [job, finding])).toEqual({ cursor: null, attempts: 0 })

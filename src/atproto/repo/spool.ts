@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { readSync } from 'node:fs'
-import { type FileHandle, mkdir, open, unlink } from 'node:fs/promises'
+import { type FileHandle, mkdir, open, rm, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Failure } from '../outcome.js'
 import { BlockIndex } from './block-index.js'
@@ -28,6 +28,9 @@ export class SpoolTrouble extends Error {
     super(`the spool: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
   }
 }
+
+/** What is written to see whether there is room. */
+const LOOK_BYTES = 1024 * 1024
 
 /** What is held before it is written. A CAR that is not larger, as most are, needs no file. */
 const BUFFER_BYTES = 256 * 1024
@@ -213,6 +216,17 @@ export class Spool implements Blocks, ByteSink, AsyncDisposable {
     )
     if (isUnlinked) this.#path = null
     return this.#file
+  }
+}
+
+/** Writes something where files of spools lie, and takes it away again. @throws SpoolTrouble where that fails */
+export async function checkSpoolDirectory(directory: string): Promise<void> {
+  await onDisk(mkdir(directory, { recursive: true }))
+  const path = join(directory, `${randomUUID()}.look`)
+  try {
+    await onDisk(writeFile(path, Buffer.alloc(LOOK_BYTES, 1), { flag: 'wx', mode: 0o600 }))
+  } finally {
+    await rm(path, { force: true })
   }
 }
 
