@@ -1795,7 +1795,7 @@ export const schemaDict = {
       main: {
         type: 'query',
         description:
-          "Lists what a job has fetched, also while it runs: repo by repo in the order in which they were completed, within a repo by collection and record key. Requires service auth and the permission 'read'.",
+          "Lists what a job has fetched, also while it runs: repo by repo in the order in which they were completed, within a repo by collection and record key. With 'changes' a repo's records count once it is closed in 'repos'; another repo before that takes back what came of it. Requires service auth and the permission 'read'.",
         parameters: {
           type: 'params',
           required: ['job'],
@@ -1815,13 +1815,19 @@ export const schemaDict = {
               format: 'at-identifier',
               description: 'Only records of this account.',
             },
+            changes: {
+              type: 'boolean',
+              default: false,
+              description:
+                "Of a job that refreshes another one: whether to leave out what there was then. A repo that is closed with 'since' comes with what has changed since that rev; any other comes whole, and what is known of it from before does not count any more.",
+            },
             limit: {
               type: 'integer',
               minimum: 1,
               maximum: 1000,
               default: 500,
               description:
-                'The most records to return; large ones make a page shorter.',
+                "The most records to return, with 'changes' also those that are gone; and the most repos. Large records make a page shorter.",
             },
             cursor: {
               type: 'string',
@@ -1848,6 +1854,30 @@ export const schemaDict = {
                   ref: 'lex:network.example.backfill.defs#recordView',
                 },
               },
+              deleted: {
+                type: 'array',
+                maxLength: 1000,
+                description:
+                  'Records that are gone, where only changes were asked for; in the order of the others.',
+                items: {
+                  type: 'ref',
+                  ref: 'lex:network.example.backfill.defs#deletedRecordView',
+                },
+              },
+              repos: {
+                type: 'array',
+                maxLength: 1001,
+                description:
+                  'Where only changes were asked for: what becomes of the repos on this page, in their order. The last one of a page may be left open for the next.',
+                items: {
+                  type: 'union',
+                  refs: [
+                    'lex:network.example.backfill.listRecords#repoComplete',
+                    'lex:network.example.backfill.listRecords#repoUnavailable',
+                    'lex:network.example.backfill.listRecords#repoRestarted',
+                  ],
+                },
+              },
             },
           },
         },
@@ -1872,6 +1902,53 @@ export const schemaDict = {
               'The handle in repo cannot be looked up now; the same request may succeed later.',
           },
         ],
+      },
+      repoComplete: {
+        type: 'object',
+        description: 'A repo has been given to its end.',
+        required: ['receipt'],
+        properties: {
+          since: {
+            type: 'string',
+            format: 'tid',
+            description:
+              'What was given is what has changed since this revision. Absent: these are all records there are.',
+          },
+          receipt: {
+            type: 'ref',
+            ref: 'lex:network.example.backfill.defs#receiptView',
+            description:
+              'The verdict on the repo as it is now; another job may have renewed it.',
+          },
+        },
+      },
+      repoUnavailable: {
+        type: 'object',
+        description:
+          'A repo has no records to be had: what of them was handed over before does not count any more.',
+        required: ['did', 'reason'],
+        properties: {
+          did: {
+            type: 'string',
+            format: 'did',
+          },
+          reason: {
+            type: 'ref',
+            ref: 'lex:network.example.backfill.defs#unavailableReason',
+          },
+        },
+      },
+      repoRestarted: {
+        type: 'object',
+        description:
+          'The repo that the page before has left open was renewed meanwhile: what came of it there does not count, and all of it follows again.',
+        required: ['did'],
+        properties: {
+          did: {
+            type: 'string',
+            format: 'did',
+          },
+        },
       },
     },
   },
@@ -2479,7 +2556,8 @@ export const schemaDict = {
       },
       repoUnavailable: {
         type: 'object',
-        description: "An account's records are not to be had.",
+        description:
+          "An account's records are not to be had. Also told of a repo that was completed, when its account is found to be gone later; the job's counters do not change by that.",
         required: ['seq', 'job', 'time', 'did', 'reason'],
         properties: {
           seq: {

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { BackfillClient, RecordView } from 'aquifer/client'
+import type { BackfillClient } from 'aquifer/client'
 import type { Backfill, Store } from './store.ts'
 
 export const STATUS = 'xyz.statusphere.status'
@@ -32,37 +32,13 @@ async function run(client: BackfillClient, store: Store, backfill: Backfill): Pr
   const giveUp = () => client.cancelJob(job.id).catch(() => {})
   const timer = repos && setTimeout(giveUp, PATIENCE_MS)
   try {
-    // A repo's records come in parts, and count once it is closed.
-    let repo: { did: string; records: RecordView[] } = { did: '', records: [] }
-    for await (const message of client.records(job.id, { cursor })) {
-      switch (message.type) {
-        case 'records':
-          if (message.part === 0) repo = { did: message.did, records: [] }
-          repo.records.push(...message.records)
-          break
-        case 'repoComplete': {
-          const { seq, receipt } = message
-          const records = repo.did === receipt.did ? repo.records : []
-          store.closeRepo(backfill, seq, receipt.did, () => store.replaceRepo(receipt, records))
-          break
-        }
-        case 'repoUnavailable': {
-          const { seq, did, reason } = message
-          const isDeleted = reason === 'deleted' || reason === 'tombstoned'
-          store.closeRepo(backfill, seq, did, () => (isDeleted ? store.forgetRepo(did) : store.hideRepo(did)))
-          break
-        }
-        case 'repoFailed': {
-          const { seq, did } = message
-          console.error(`${did}: ${message.class} (${message.message})`)
-          store.closeRepo(backfill, seq, did, () => store.postponeRepo(did))
-          break
-        }
-        case 'jobCompleted':
-          // Repos may be missing that nobody knows of: "aquifer jobs retry" goes on with the search for them.
-          if (repos === null && message.status !== 'completed')
-            throw new Error(`job ${job.id} ${message.status}: ${message.error}`)
-      }
+    for await (const message of client.repos(job.id, { cursor })) {
+      if (message.type === 'repoFailed')
+        console.error(`${message.did}: ${message.class} (${message.message})`)
+      if ('seq' in message) store.closeRepo(backfill, message)
+      // Repos may be missing that nobody knows of: "aquifer jobs retry" goes on with the search for them.
+      if (message.type === 'jobCompleted' && message.status !== 'completed' && repos === null)
+        throw new Error(`job ${job.id} ${message.status}: ${message.error}`)
     }
   } finally {
     if (timer) clearTimeout(timer)

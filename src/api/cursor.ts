@@ -1,5 +1,6 @@
 import { isValidDid, isValidNsid, isValidRecordKey, isValidTid } from '@atproto/syntax'
 import { RequestError } from '../errors.js'
+import type { ChangePosition } from '../store/record-changes.js'
 import type { RecordPosition } from '../store/records.js'
 
 /**
@@ -29,6 +30,19 @@ export function readRecordCursor(cursor: string | undefined): RecordPosition | n
   const [, seq, collection, rkey] = /^(\d{1,15})\/([^/]+)\/([^/]+)$/.exec(cursor) ?? refuse()
   if (!isValidNsid(collection!) || !isValidRecordKey(rkey!)) refuse()
   return { seq: Number(seq), collection: collection!, rkey: rkey! }
+}
+
+/** `listRecords` with `changes`: the last repo that was closed, or the one that is open, with its last record. */
+export function writeChangeCursor({ seq, open }: ChangePosition): string {
+  return open ? `${seq}/${open.collection}/${open.rkey}/${open.version}` : String(seq)
+}
+
+export function readChangeCursor(cursor: string | undefined): ChangePosition {
+  if (cursor === undefined) return { seq: 0, open: null }
+  const [, seq, record, version] = /^(\d{1,15})(?:(\/.+)\/([0-9a-f]{32}))?$/.exec(cursor) ?? refuse()
+  if (record === undefined) return { seq: Number(seq), open: null }
+  const { collection, rkey } = readRecordCursor(`${seq}${record}`) ?? refuse()
+  return { seq: Number(seq), open: { collection, rkey, version: version! } }
 }
 
 function refuse(): never {

@@ -42,6 +42,7 @@ import { cursorOf, type JobEnd, type RecordMessage } from './record-messages.js'
 import { repoOf } from './repo.js'
 import { consume, type StreamOptions } from './stream.js'
 import { type WaitOptions, waitForEnd } from './wait.js'
+import { type RepoMessage, wholeRepos } from './whole-repos.js'
 
 export type BackfillClientOptions = CallerOptions & Credentials
 
@@ -67,6 +68,8 @@ export interface RecordsOptions extends StreamOptions {
 export type ListJobsParams = JobsQuery
 export type ListJobReposParams = Omit<ReposQuery, 'job'>
 export type ListRecordsParams = Omit<RecordsQuery, 'job'>
+/** All records without what else a page has: where only changes are wanted, what is gone would be missing. */
+export type AllRecordsParams = Omit<ListRecordsParams, 'changes'>
 export type ListCallersParams = CallersQuery
 export type ExportRecordsParams = Omit<Partial<ExportQuery>, 'job' | 'manifest'>
 export type RefreshJobOptions = Omit<RefreshJobInput, 'job'>
@@ -240,7 +243,8 @@ export class BackfillClient {
 
   /**
    * A page of the records that a job has fetched so far. Values are plain JSON, as their PDS gave them. The repo
-   * may be a DID, a handle or an `at://` URI.
+   * may be a DID, a handle or an `at://` URI. With `changes`, of a job that refreshes another one, it has what has
+   * changed since: also what was `deleted`, and what becomes of the `repos`.
    */
   async listRecords(
     job: string,
@@ -291,7 +295,7 @@ export class BackfillClient {
   /** All records that a job has fetched; while it is still running, those it has fetched so far. */
   allRecords(
     job: string,
-    params: ListRecordsParams = {},
+    params: AllRecordsParams = {},
     options?: CallOptions,
   ): AsyncGenerator<RecordView, void, undefined> {
     const page = (cursor?: string) =>
@@ -360,7 +364,23 @@ export class BackfillClient {
   }
 
   /**
-   * The same by a function that gets each message, and acknowledges it by returning.
+   * The same repo by repo: each comes once, when it is closed, with all of its records, which are held in memory until
+   * then. The `seq` of every repo is what `cursor` takes.
+   * @throws what `records` throws
+   */
+  repos(job: string, options: RecordsOptions = {}): AsyncGenerator<RepoMessage, void, undefined> {
+    const records = (forget: () => void) => {
+      const onReconnect: StreamOptions['onReconnect'] = (reconnect) => {
+        forget()
+        options.onReconnect?.(reconnect)
+      }
+      return this.records(job, { ...options, onReconnect })
+    }
+    return wholeRepos(records)
+  }
+
+  /**
+   * What `records` gives by a function that gets each message, and acknowledges it by returning.
    * @returns how the job ended, once everything has been handed over
    * @throws what `records` and the function throw
    */

@@ -89,6 +89,8 @@ export class IncompleteExport extends BackfillError {
     this.cursor = details.cursor
   }
 }
+/** A relay does not have what comes after a cursor: by `name` it is too old, or of another relay. Read all anew. */
+export class EventsMissing extends BackfillError {}
 /** A PDS did not let the account in: wrong identifier or password, or a second factor is needed. */
 export class LoginFailed extends BackfillError {}
 /** A PDS session has ended for good: log in again. */

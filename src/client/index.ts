@@ -2,6 +2,7 @@
 export type {
   CallerView,
   CollectionCount,
+  DeletedRecordView,
   FailureClass,
   FailureCount,
   FailureView,
@@ -27,6 +28,7 @@ export type {
 export type { CallerOptions } from './caller.js'
 export {
   type AllDetailsDeletion,
+  type AllRecordsParams,
   BackfillClient,
   type BackfillClientOptions,
   type CallersPage,
@@ -61,6 +63,7 @@ export {
   DetailsDeleted,
   DirectoryUnavailable,
   type ErrorDetails,
+  EventsMissing,
   FutureCursor,
   IncompleteExport,
   InvalidCollection,
@@ -95,9 +98,12 @@ export {
   verifyManifest,
 } from './manifest.js'
 export type { JobEnd, RecordMessage } from './record-messages.js'
+export { followRelay, type RelayOptions } from './relay.js'
+export type { RecordChange, RelayEvent } from './relay-events.js'
 export { repoOf } from './repo.js'
 export type { RetryOptions } from './retry.js'
 export { type LoginOptions, PdsSession, type SavedSession, type SessionOptions } from './session.js'
 export type { Reconnect, StreamOptions } from './stream.js'
 export { mintServiceToken, type TokenRequest } from './token.js'
 export type { WaitOptions } from './wait.js'
+export type { RepoMessage, WholeRepo } from './whole-repos.js'

@@ -66,6 +66,13 @@ export async function refreshJob(ctx: JobsContext, asker: Asker, input: RefreshI
   })
 }
 
+/** @throws RequestError `InvalidRequest` for a job of which nobody can tell what has changed */
+export function assertRefreshes(job: JobRow): void {
+  if (job.refreshes !== null) return
+  const said = `changes: job ${job.id} refreshes no other one; it has everything`
+  throw new RequestError('InvalidRequest', said)
+}
+
 function hashOf(former: JobRow, name: string | null): string {
   return createHash('sha256')
     .update(JSON.stringify(['refresh', former.id, name]))

@@ -13,8 +13,7 @@ export interface RecordPage {
 }
 
 /**
- * A page of what a job has fetched, as `listRecords` gives it, cut where it gets too large: what is read at once
- * follows the size of the records seen, so memory stays bounded whatever a stranger stored.
+ * A page of what a job has fetched, as `listRecords` gives it, cut where it gets too large.
  * @param after null to start
  */
 export async function readRecordPage(
@@ -22,21 +21,37 @@ export async function readRecordPage(
   query: RecordQuery,
   after: RecordPosition | null,
 ): Promise<RecordPage> {
-  const rows: StoredRecord[] = []
+  const { rows, next } = await fillPage<StoredRecord>(query.limit, (limit, last) =>
+    listRecords(db, { ...query, limit }, last ?? after),
+  )
+  return { rows, more: next !== null }
+}
+
+/**
+ * As many rows as fit a page: what is read at once follows the size of the records seen, so memory stays bounded
+ * whatever a stranger stored.
+ * @param read gives the first rows after the one that it gave last; fewer than it may only at the end of all
+ * @returns the rows, and the first one that did not fit
+ */
+export async function fillPage<Row extends { readonly value: string | null }>(
+  most: number,
+  read: (limit: number, last: Row | undefined) => Promise<readonly Row[]>,
+): Promise<{ rows: Row[]; next: Row | null }> {
+  const rows: Row[] = []
   let bytes = 0
   let asked = RECORDS_AT_FIRST
   for (;;) {
     // One more than fits, which says whether another page follows.
-    const limit = Math.min(asked, query.limit + 1 - rows.length)
-    const records = await listRecords(db, { ...query, limit }, rows.at(-1) ?? after)
-    for (const record of records) {
-      const size = record.value === null ? 0 : Buffer.byteLength(record.value)
-      const isFull = rows.length === query.limit || (rows.length > 0 && bytes + size > PAGE_BYTES_MAX)
-      if (isFull) return { rows, more: true }
-      rows.push(record)
+    const limit = Math.min(asked, most + 1 - rows.length)
+    const found = await read(limit, rows.at(-1))
+    for (const row of found) {
+      const size = row.value === null ? 0 : Buffer.byteLength(row.value)
+      const isFull = rows.length === most || (rows.length > 0 && bytes + size > PAGE_BYTES_MAX)
+      if (isFull) return { rows, next: row }
+      rows.push(row)
       bytes += size
     }
-    if (records.length < limit) return { rows, more: false }
+    if (found.length < limit) return { rows, next: null }
     asked = Math.ceil((PAGE_BYTES_MAX - bytes) / (bytes / rows.length + 1)) + 1
   }
 }

@@ -12,6 +12,8 @@ export interface RecordPosition {
 export interface StoredRecord extends RecordPosition {
   readonly did: string
   readonly cid: string
+  /** The revision at which it was stored, or found to be gone, if that is known. */
+  readonly rev: string | null
   /** JSON text, as it came in; null where the record's bytes are not valid data. */
   readonly value: string | null
 }
@@ -25,7 +27,7 @@ export interface RecordQuery {
 }
 
 /** The records of one collection of one repo: one stretch of the key that records are stored under. */
-interface Range {
+export interface Range {
   readonly seq: number
   readonly did: string
   readonly repo: number
@@ -35,7 +37,12 @@ interface Range {
   readonly after: string
   /** How many records its receipt counts: about as many as there are. */
   readonly counted: number
+  /** Only what has changed since this rev; null for all there is. */
+  readonly since: string | null
 }
+
+/** A record as a range has it: without a CID where it is gone, which ranges tell that are since a rev. */
+export type RangeRecord = Omit<StoredRecord, 'cid'> & { readonly cid: string | null }
 
 const START: RecordPosition = { seq: 0, collection: '', rkey: '' }
 
@@ -63,16 +70,26 @@ export async function listRecords(
   let from = after ?? START
   for (let look = REPOS_AT_FIRST; ; look = Math.min(look * 5, REPOS_MAX)) {
     const repos = await completedRepos(db, query, from.seq, look)
-    let ranges = await rangesOf(db, query, repos, from)
-    while (ranges.length > 0 && records.length < query.limit) {
-      const wanted = query.limit - records.length
-      const count = rangesFor(ranges, wanted)
-      records.push(...(await recordsIn(db, ranges.slice(0, count), wanted)))
-      ranges = ranges.slice(count)
-    }
+    const ranges = await rangesOf(db, query, repos, from)
+    records.push(...(await readRanges(db, ranges, query.limit - records.length)).filter(isThere))
     if (records.length === query.limit || repos.length < look) return records
     from = { seq: repos.at(-1)!.seq + 1, collection: '', rkey: '' }
   }
+}
+
+const isThere = (record: RangeRecord): record is RangeRecord & StoredRecord => record.cid !== null
+
+/** The first records of these ranges, in their order. */
+export async function readRanges(db: Db, ranges: readonly Range[], limit: number): Promise<RangeRecord[]> {
+  const records: RangeRecord[] = []
+  for (let read = 0; read < ranges.length && records.length < limit; ) {
+    const wanted = limit - records.length
+    const next = ranges.slice(read, read + RANGES_MAX)
+    const count = rangesFor(next, wanted)
+    records.push(...(await recordsIn(db, next.slice(0, count), wanted)))
+    read += count
+  }
+  return records
 }
 
 type CompletedRepo = Pick<Range, 'seq' | 'did' | 'repo'>
@@ -122,7 +139,7 @@ async function rangesOf(
     ))`)
     .execute()
   const countsOf = new Map(receipts.map(({ repo, counts }) => [repo, counts]))
-  const idOf = await collectionIds(db, query, [...countsOf.values()])
+  const idOf = await collectionIds(db, query.collection, [...countsOf.values()])
   return repos.flatMap(({ seq, did, repo }) => {
     const here = seq === from.seq ? from : START
     return Object.entries(countsOf.get(repo) ?? {})
@@ -136,18 +153,19 @@ async function rangesOf(
         collectionId: idOf.get(collection)!,
         after: collection === here.collection ? here.rkey : '',
         counted,
+        since: null,
       }))
   })
 }
 
-/** The numbers of the collections that are asked for. */
-async function collectionIds(
+/** The numbers of the collections that are counted, or of the one that is wanted. */
+export async function collectionIds(
   db: Db,
-  query: RecordQuery,
-  counts: readonly Record<string, number>[],
+  wanted: string | null,
+  counts: readonly Readonly<Record<string, number>>[],
 ): Promise<Map<string, number>> {
   const named = new Set(counts.flatMap((each) => Object.keys(each)))
-  const nsids = [...named].filter((nsid) => query.collection === null || nsid === query.collection)
+  const nsids = [...named].filter((nsid) => wanted === null || nsid === wanted)
   if (nsids.length === 0) return new Map()
   const rows = await db
     .selectFrom('collection')
@@ -164,20 +182,25 @@ function rangesFor(ranges: readonly Range[], wanted: number): number {
     counted += range.counted
     return counted >= wanted
   })
-  return Math.min(enough === -1 ? ranges.length : enough + 1, RANGES_MAX)
+  return enough === -1 ? ranges.length : enough + 1
 }
 
-async function recordsIn(db: Db, ranges: readonly Range[], limit: number): Promise<StoredRecord[]> {
+/** Of what was stored without a rev nobody knows whether it has changed. */
+async function recordsIn(db: Db, ranges: readonly Range[], limit: number): Promise<RangeRecord[]> {
   const column = <Key extends keyof Range>(key: Key) => ranges.map((range) => range[key])
-  const { rows } = await sql<{ n: number; rkey: string; cid: string; value: string | null }>`
+  const { rows } = await sql<{ n: number } & Pick<RangeRecord, 'rkey' | 'cid' | 'rev' | 'value'>>`
     select range.n, record.*
     from unnest(
-      ${column('repo')}::bigint[], ${column('collectionId')}::int[], ${column('after')}::text[]
-    ) with ordinality as range (repo, collection, after, n)
+      ${column('repo')}::bigint[], ${column('collectionId')}::int[], ${column('after')}::text[],
+      ${column('since')}::text[]
+    ) with ordinality as range (repo, collection, after, since, n)
     cross join lateral (
-      select rkey, cid, value from record
-      where record.repo = range.repo and record.collection = range.collection
-        and record.cid is not null and record.rkey > range.after
+      select rkey, cid, rev, value from record
+      where record.repo = range.repo and record.collection = range.collection and record.rkey > range.after
+        and case
+          when range.since is null then record.cid is not null
+          else record.rev is null or record.rev > range.since
+        end
       order by record.rkey
       limit ${limit}
     ) record

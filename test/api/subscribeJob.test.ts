@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { purgeAccounts, tellAccounts } from '../../src/store/accounts.js'
 import { deleteDetails } from '../../src/store/details.js'
 import { addRepos } from '../../src/store/listings.js'
 import { reachStage } from '../../src/store/transitions.js'
-import { didsOf, randomOf } from '../support/fixtures.js'
+import { didsOf, randomOf, step, writeSteps } from '../support/fixtures.js'
 import { type Caller, createPlcCaller } from '../support/network/caller.js'
 import { startTestService, type TestService } from '../support/service.js'
 import { endOf, openStream, type StreamMessage, startJob } from './subscribeJob-support.js'
@@ -229,6 +230,46 @@ describe('with a cursor', () => {
       '#jobStageChanged',
       '#jobCounters',
       '#jobCompleted',
+    ])
+  })
+
+  test('an account that has gone since is told as unavailable, and as fetched when it is back', async () => {
+    const { store } = on.service
+    const [job, later] = [await startJob(on, caller, 3), await startJob(on, caller, 3)]
+    const [hidden, deleted, stays] = job.dids as [string, string, string]
+    for (const each of [job, later]) await each.resolve(...each.dids)
+    await job.complete(hidden, deleted, stays)
+    await job.finish()
+    await using first = await open(job.id, 0)
+    await first.end()
+    const had = first.of('#repoFetched').map(({ seq }) => Number(seq))
+
+    // Another job is the one that learns of it.
+    await later.disappear(hidden)
+    const forgotten = { status: 'unavailable', reason: 'deleted' } as const
+    await writeSteps(store, step(later, deleted, later.host, forgotten))
+    await tellAccounts(store.db)
+    while (await purgeAccounts(store.db, 100)) {}
+    const gone = [
+      { type: '#repoUnavailable', did: hidden, reason: 'takendown' },
+      { type: '#repoUnavailable', did: deleted, reason: 'deleted' },
+    ]
+    const since = async (cursor: number) => {
+      await using stream = await open(job.id, cursor)
+      await stream.end()
+      return stream.messages.filter(({ did }) => did !== undefined)
+    }
+    expect(await since(Math.max(...had))).toMatchObject(gone)
+    const all = await since(0)
+    expect(all).toMatchObject([{ type: '#repoFetched', did: stays }, ...gone])
+
+    const again = await startJob(on, caller, 3)
+    await again.resolve(...again.dids)
+    await again.complete(...again.dids)
+    await tellAccounts(store.db)
+    expect(await since(Number(all.at(-1)!.seq))).toMatchObject([
+      { type: '#repoFetched', did: hidden },
+      { type: '#repoFetched', did: deleted },
     ])
   })
 

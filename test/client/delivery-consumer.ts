@@ -15,6 +15,7 @@ const db = new DatabaseSync(path)
 db.exec(`
   pragma journal_mode = wal;
   create table if not exists record (uri text primary key, cid text, value text, did text, copies integer);
+  create index if not exists record_did on record (did);
   create table if not exists repo (did text primary key, seq integer, records integer);
   create table if not exists late (did text);
 `)

@@ -1,12 +1,13 @@
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { callerDidDocument, formatPrivateKey, generateKey } from '../../src/client/index.js'
 import { VERSION } from '../../src/version.js'
+import { assertBuilt } from '../support/built.js'
 import { createDatabase } from '../support/database.js'
 import { createAccounts, putRecords, type StoredRecord } from '../support/network/accounts.js'
 import { findFreePort, LoopbackServer, sendJson } from '../support/network/loopback.js'
@@ -184,26 +185,10 @@ describe('the examples', () => {
   })
 })
 
-/** Builds into a directory of its own: `dist` may be older, and others may be building it. */
+/** What is in `dist` was built from these sources: that is asserted, and not done a second time. */
 async function pack(): Promise<{ tarball: string; files: string[] }> {
-  const source = join(directory, 'source')
-  await mkdir(source)
-  const { files } = JSON.parse(await readFile(join(ROOT, 'package.json'), 'utf8')) as { files: string[] }
-  for (const name of ['package.json', ...files.filter((file) => file !== 'dist')]) {
-    await cp(join(ROOT, name), join(source, name), { recursive: true }).catch(
-      (error: NodeJS.ErrnoException) => {
-        // npm packs those of `files` that are there.
-        if (error.code !== 'ENOENT') throw error
-      },
-    )
-  }
-  const output = ['--outDir', join(source, 'dist'), '--sourceMap', 'false']
-  // Types are checked where they are the subject; here only the files are wanted.
-  await run(process.execPath, [TSC, '-p', join(ROOT, 'tsconfig.build.json'), '--noCheck', ...output])
-  const { stdout } = await npm(
-    ['pack', '--ignore-scripts', '--json', '--pack-destination', directory],
-    source,
-  )
+  assertBuilt()
+  const { stdout } = await npm(['pack', '--ignore-scripts', '--json', '--pack-destination', directory], ROOT)
   const [{ filename, files: list }] = JSON.parse(stdout) as [{ filename: string; files: { path: string }[] }]
   return { tarball: join(directory, filename), files: list.map(({ path }) => path) }
 }

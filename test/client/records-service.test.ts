@@ -4,7 +4,7 @@ import { forgetJobs, postsOf } from '../api/delivery-support.js'
 import { startJob } from '../api/subscribeJob-support.js'
 import { type Directory, startDirectory } from '../api/support.js'
 import { createDatabase, type TestDatabase } from '../support/database.js'
-import { completeJob, completion, writeSteps } from '../support/fixtures.js'
+import { completeJob, completion, findTestJob, posts, writeSteps } from '../support/fixtures.js'
 import { type Caller, createPlcCaller } from '../support/network/caller.js'
 import { findFreePort } from '../support/network/loopback.js'
 import { startTestService, type TestService } from '../support/service.js'
@@ -117,3 +117,25 @@ test.each([false, true])('an export is what is stored, compressed or not (%s)', 
   expect(uris.sort()).toEqual(await stored())
   expect([...values]).toEqual(['é😀"\n'])
 })
+
+test('changes can be had by pages, too', async () => {
+  const { store } = on.service
+  const job = await startJob(on, caller, 1)
+  const did = job.dids[0]!
+  await writeSteps(store, completion(job, did, job.host, posts(job, 'a', 'b'), { rev: REV }))
+  await job.finish()
+  const client = newClient()
+  const { id } = await client.refreshJob(job.id)
+  const next = await findTestJob(store.db, id)
+  const rows = [...posts(next, 'a', 'b'), { ...posts(next, 'c')[0]!, cid: CID }]
+  await writeSteps(store, completion(next, did, job.host, rows, { rev: NEXT_REV }))
+  expect(await client.listRecords(id, { changes: true })).toMatchObject({
+    records: [{ uri: expect.stringMatching(/\/c$/), cid: CID }],
+    deleted: [],
+    repos: [{ since: REV, receipt: { did, rev: NEXT_REV } }],
+  })
+})
+
+const CID = 'bafyreidfayvfuwqa7qlnopdjiqrxzs6blmoeu4rujcjtnci5beludirz2a'
+const REV = '3kaaaaaaaaaaa'
+const NEXT_REV = '3kbbbbbbbbbbb'

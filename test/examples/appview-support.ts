@@ -37,6 +37,8 @@ export interface Row {
   readonly value: unknown
 }
 
+type StatusRow = Omit<Row, 'value'> & { readonly value: string }
+
 /** How far the AppView has come, by its tables. */
 export interface Progress {
   /** The last repo of the first backfill that is in the tables; null once it is done. */
@@ -143,13 +145,8 @@ export class AppView implements AsyncDisposable {
 
   /** What it would show, by URI. */
   rows(): Row[] {
-    const sql = 'SELECT did, rkey, cid, value FROM visible_status'
-    const rows = this.#read(sql) as unknown as { did: string; rkey: string; cid: string; value: string }[]
-    const found = rows.map(({ did, rkey, cid, value }) => ({
-      uri: `at://${did}/${STATUS}/${rkey}`,
-      cid,
-      value: JSON.parse(value) as unknown,
-    }))
+    const rows = this.#read('SELECT uri, cid, value FROM visible_status') as unknown as StatusRow[]
+    const found = rows.map(({ value, ...row }) => ({ ...row, value: JSON.parse(value) as unknown }))
     return found.sort(byUri)
   }
 

@@ -140,6 +140,7 @@ test('go by completion of their repo, then collection, then key, whatever the si
     collection: LIKE,
     rkey: 'only',
     cid: cidOf(`${didOf(7)}only`),
+    rev: null,
     value: '{"key":"only"}',
   })
 })

@@ -1,5 +1,12 @@
 import { describe, expect, it } from 'vitest'
-import { readDidCursor, readJobCursor, readRecordCursor, writeRecordCursor } from '../../src/api/cursor.js'
+import {
+  readChangeCursor,
+  readDidCursor,
+  readJobCursor,
+  readRecordCursor,
+  writeChangeCursor,
+  writeRecordCursor,
+} from '../../src/api/cursor.js'
 
 const REFUSED = expect.objectContaining({ name: 'RequestError', code: 'InvalidRequest' })
 const TID = '3l3qo2vuowo2b'
@@ -10,6 +17,7 @@ describe('a cursor', () => {
     expect(readJobCursor(undefined)).toBeNull()
     expect(readDidCursor(undefined)).toBe('')
     expect(readRecordCursor(undefined)).toBeNull()
+    expect(readChangeCursor(undefined)).toEqual({ seq: 0, open: null })
   })
 
   it('of jobs is the id of the last one', () => {
@@ -68,5 +76,30 @@ describe('a cursor', () => {
     '١/com.example.post/self',
   ])('of records may not be %j', (cursor) => {
     expect(() => readRecordCursor(cursor)).toThrow(REFUSED)
+  })
+  const version = '0123456789abcdef'.repeat(2)
+
+  it.each([
+    { seq: 17, open: null },
+    { seq: 17, open: { collection: 'com.example.post', rkey: 'a:b~c_d-e.f', version } },
+  ])('of changes is the last repo, and in it the last record: %o', (position) => {
+    expect(readChangeCursor(writeChangeCursor(position))).toEqual(position)
+  })
+
+  it.each([
+    '',
+    '-1',
+    '1234567890123456',
+    '1/com.example.post/self',
+    '1/com.example.post/self/',
+    `1/${version}`,
+    `1/com.example.post/${version}`,
+    `1/com.example.post//${version}`,
+    `1/com.example.*/self/${version}`,
+    `1/com.example.post/self/more/${version}`,
+    `1/com.example.post/self/${version.toUpperCase()}`,
+    `1/com.example.post/self/${version}\n`,
+  ])('of changes may not be %j', (cursor) => {
+    expect(() => readChangeCursor(cursor)).toThrow(REFUSED)
   })
 })

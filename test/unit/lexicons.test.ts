@@ -160,6 +160,19 @@ describe('what a method answers', () => {
       { repos: [{ ...repo, attempts: 1, retryAt: TIME, failure }] },
     ],
     ['records', 'listRecords', { cursor: '1/com.example.post/self', records: [record, unreadable] }],
+    [
+      'changes',
+      'listRecords',
+      {
+        records: [record],
+        deleted: [{ uri: record.uri, rev: TID }, { uri: record.uri }],
+        repos: [
+          { $type: `${base}.listRecords#repoRestarted`, did: DID },
+          { $type: `${base}.listRecords#repoComplete`, since: TID, receipt },
+          { $type: `${base}.listRecords#repoUnavailable`, did: DID, reason: 'deleted' },
+        ],
+      },
+    ],
     ['itself', 'describeService', service],
   ])('may be %s (%s, %#)', (_name, method, body) => {
     expect(lexicons.assertValidXrpcOutput(`${base}.${method}`, body)).toEqual(body)
@@ -225,7 +238,11 @@ describe('what a method takes', () => {
   it.each([
     ['listJobs', {}, { limit: 50 }],
     ['listJobRepos', { job: TID }, { limit: 50, phase: 'discovered' }],
-    ['listRecords', { job: TID, collection: 'com.example.post', repo: 'alice.example.com' }, { limit: 500 }],
+    [
+      'listRecords',
+      { job: TID, collection: 'com.example.post', repo: 'alice.example.com' },
+      { changes: false, limit: 500 },
+    ],
   ])('has defaults: %s', (method, given, defaults) => {
     expect(lexicons.assertValidXrpcParams(`${base}.${method}`, given)).toEqual({ ...defaults, ...given })
   })

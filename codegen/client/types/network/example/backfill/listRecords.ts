@@ -23,7 +23,9 @@ export type QueryParams = {
   collection?: string
   /** Only records of this account. */
   repo?: string
-  /** The most records to return; large ones make a page shorter. */
+  /** Of a job that refreshes another one: whether to leave out what there was then. A repo that is closed with 'since' comes with what has changed since that rev; any other comes whole, and what is known of it from before does not count any more. */
+  changes?: boolean
+  /** The most records to return, with 'changes' also those that are gone; and the most repos. Large records make a page shorter. */
   limit?: number
   cursor?: string
 }
@@ -33,6 +35,15 @@ export interface OutputSchema {
   /** Absent at the end of what has been fetched so far; a page with one may still be empty. */
   cursor?: string
   records: NetworkExampleBackfillDefs.RecordView[]
+  /** Records that are gone, where only changes were asked for; in the order of the others. */
+  deleted?: NetworkExampleBackfillDefs.DeletedRecordView[]
+  /** Where only changes were asked for: what becomes of the repos on this page, in their order. The last one of a page may be left open for the next. */
+  repos?: (
+    | $Typed<RepoComplete>
+    | $Typed<RepoUnavailable>
+    | $Typed<RepoRestarted>
+    | { $type: string }
+  )[]
 }
 
 export interface CallOptions {
@@ -80,4 +91,55 @@ export function toKnownErr(e: any) {
   }
 
   return e
+}
+
+/** A repo has been given to its end. */
+export interface RepoComplete {
+  $type?: 'network.example.backfill.listRecords#repoComplete'
+  /** What was given is what has changed since this revision. Absent: these are all records there are. */
+  since?: string
+  receipt: NetworkExampleBackfillDefs.ReceiptView
+}
+
+const hashRepoComplete = 'repoComplete'
+
+export function isRepoComplete<V>(v: V) {
+  return is$typed(v, id, hashRepoComplete)
+}
+
+export function validateRepoComplete<V>(v: V) {
+  return validate<RepoComplete & V>(v, id, hashRepoComplete)
+}
+
+/** A repo has no records to be had: what of them was handed over before does not count any more. */
+export interface RepoUnavailable {
+  $type?: 'network.example.backfill.listRecords#repoUnavailable'
+  did: string
+  reason: NetworkExampleBackfillDefs.UnavailableReason
+}
+
+const hashRepoUnavailable = 'repoUnavailable'
+
+export function isRepoUnavailable<V>(v: V) {
+  return is$typed(v, id, hashRepoUnavailable)
+}
+
+export function validateRepoUnavailable<V>(v: V) {
+  return validate<RepoUnavailable & V>(v, id, hashRepoUnavailable)
+}
+
+/** The repo that the page before has left open was renewed meanwhile: what came of it there does not count, and all of it follows again. */
+export interface RepoRestarted {
+  $type?: 'network.example.backfill.listRecords#repoRestarted'
+  did: string
+}
+
+const hashRepoRestarted = 'repoRestarted'
+
+export function isRepoRestarted<V>(v: V) {
+  return is$typed(v, id, hashRepoRestarted)
+}
+
+export function validateRepoRestarted<V>(v: V) {
+  return validate<RepoRestarted & V>(v, id, hashRepoRestarted)
 }

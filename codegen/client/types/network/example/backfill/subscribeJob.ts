@@ -129,7 +129,7 @@ export function validateRepoFailed<V>(v: V) {
   return validate<RepoFailed & V>(v, id, hashRepoFailed)
 }
 
-/** An account's records are not to be had. */
+/** An account's records are not to be had. Also told of a repo that was completed, when its account is found to be gone later; the job's counters do not change by that. */
 export interface RepoUnavailable {
   $type?: 'network.example.backfill.subscribeJob#repoUnavailable'
   /** Increases within the job; what cursor takes. */
