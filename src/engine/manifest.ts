@@ -30,6 +30,9 @@ import { repeatUntil } from './repeat.js'
 /** Lines of one part: some hundred kilobytes, so that others of this process hardly wait for them. */
 const PART_REPOS = 1_000
 
+/** Where lines are long, because accounts have very many collections, there are fewer. One takes two megabytes at most. */
+const PART_BYTES = 4 * 1024 * 1024
+
 /** Jobs that get their manifests side by side: the large ones do not hold up the small ones. */
 const JOBS_AT_ONCE = 50
 
@@ -96,7 +99,7 @@ export async function makePart(
   const { partRepos = PART_REPOS } = ctx
   const made = await withManifest(ctx.db, due, async (trx) => {
     const mark = await manifestMark<ManifestTally>(trx, due)
-    const repos = await manifestRepos(trx, due, mark.lastDid, partRepos)
+    const repos = await manifestRepos(trx, due, mark.lastDid, { repos: partRepos, bytes: PART_BYTES })
     const last = repos.at(-1)
     if (last === undefined) return finish(ctx, trx, due, mark, signal)
     const lines = repos.map(manifestLine)

@@ -7,6 +7,7 @@ import type { Assignment } from './fetch.js'
 import { readByGetRepo } from './get-repo.js'
 import { WholeRepo } from './large-repos.js'
 import { GaveUpReading, type ListProgress, readByListRecords } from './list-records.js'
+import { provesSince } from './look-up.js'
 import {
   afterProbe,
   type DeadEnd,
@@ -37,6 +38,8 @@ export class RepoReader {
   readonly #assignment: Assignment
   readonly #state: RepoState
   readonly #tried = new Set<ReadMethod>()
+  /** What signatures were checked with. */
+  #signingKey: string | null = null
   /** The account's document was looked up afresh for a signature that did not fit. */
   #isKeyFresh = false
 
@@ -49,7 +52,7 @@ export class RepoReader {
   /**
    * Reads the repo to its end, or to where it is gone on with later.
    * @param take makes a reading durable; @returns false when it is enough for now
-   * @throws Failure, Unavailable, RateLimited, RepoNotFound, JobStopped
+   * @throws Failure, Unavailable, RateLimited, RepoNotFound, LivesElsewhere, LookUpHeld, JobStopped
    */
   async read(take: (reading: Reading) => Promise<boolean>): Promise<void> {
     let step: Step | DeadEnd = this.#first()
@@ -135,10 +138,9 @@ export class RepoReader {
   /** Keys rotate: a signature is only wrong if it is so by the account's document of this moment. */
   async #hasNewKey(error: unknown): Promise<boolean> {
     if (this.#isKeyFresh || !(error instanceof Failure) || error.failure !== 'bad-signature') return false
-    const { lookUp } = this.#assignment
-    const before = await lookUp.signingKey(false)
     this.#isKeyFresh = true
-    return (await lookUp.signingKey(true)) !== before
+    const { claim, lookUp } = this.#assignment
+    return (await lookUp.signingKey(claim.origin, Number.POSITIVE_INFINITY)) !== this.#signingKey
   }
 
   get #progress(): Progress | null {
@@ -189,9 +191,10 @@ export class RepoReader {
   }
 
   async #snapshotWish(): Promise<SnapshotWish> {
-    const { job, repo } = this.#assignment
+    const { job, repo, claim, lookUp } = this.#assignment
     const { did, lastRev } = repo
-    const signingKey = await this.#assignment.lookUp.signingKey(false)
+    const signingKey = await lookUp.signingKey(claim.origin, provesSince(job, this.#ctx.now()))
+    this.#signingKey = signingKey
     return { did, signingKey, collections: job.collections, stored: this.#isStored, lastRev }
   }
 

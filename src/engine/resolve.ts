@@ -167,6 +167,7 @@ class Resolver {
     for (const result of workers) if (result.status === 'rejected') throw result.reason
   }
 
+  /** Good enough to find a host by; what is signed there takes newer ones. */
   async #documentsAtHand(repos: readonly Unresolved[]): Promise<Map<string, DidDocument>> {
     const identities = await findIdentities(
       this.#ctx.db,

@@ -5,7 +5,6 @@ import { getJobWithDetails } from './read.js'
 
 /**
  * The manifest of a job, piece by piece.
- * @param form `gzip`: as it is stored
  * @throws RequestError `JobNotFound`, `DetailsDeleted`; `ManifestNotReady`, also for the first piece. Later ones end
  *   with ManifestGone if it is removed before the last
  */
@@ -13,10 +12,9 @@ export async function openManifest(
   ctx: JobsContext,
   asker: Asker,
   id: string,
-  form: 'lines' | 'gzip',
 ): Promise<AsyncGenerator<Buffer, void, undefined>> {
   const job = await getJobWithDetails(ctx, asker, id)
-  const pieces = await readManifest(ctx.db, job.key, form)
+  const pieces = await readManifest(ctx.db, job.key)
   if (pieces === null) throw notReady(id)
   return startedAgain(id, pieces)
 }

@@ -232,12 +232,13 @@ export interface RunningJob {
   readonly collections: readonly string[] | null
   readonly method: RequestedMethod
   readonly level: Level
+  readonly createdAt: Date
 }
 
 const running = (db: Db) =>
   db
     .selectFrom('job')
-    .select(['key', 'id', 'caller', 'scope', 'collections', 'method', 'level'])
+    .select(['key', 'id', 'caller', 'scope', 'collections', 'method', 'level', 'created_at as createdAt'])
     .where('status', '=', 'running')
 
 /** A job, if it runs, whether or not its repos may be worked on. */

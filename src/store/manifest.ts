@@ -1,6 +1,6 @@
 import { promisify } from 'node:util'
 import { gunzip, gzip } from 'node:zlib'
-import { sql } from 'kysely'
+import { type Expression, type SqlBool, sql } from 'kysely'
 import type { FailureClass, Level, Method, RepoStatus, UnavailableReason } from '../verdict.js'
 import type { Db, Trx } from './database.js'
 
@@ -103,12 +103,29 @@ export async function manifestMark<Tally>(trx: Trx, due: ManifestDue): Promise<M
   return { parts: last.part + 1, lastDid: last.last_did, tally: last.tally as Tally }
 }
 
-/** The next repos of a job, in the order of their DIDs. */
+/** More than a line usually takes but for its counts: DID, origin, CIDs. */
+const LINE_BYTES = 1_000
+
+/** As many times larger may what the database has compressed be at the most. */
+const COMPRESSED_BY = 256
+
+/**
+ * What a line with these counts takes at the most, found without reading counts that are large: in the database their
+ * names and numbers take no less than in a line, unless they are compressed.
+ */
+const bytesWith = (counts: Expression<unknown>) => sql<number>`${LINE_BYTES}::bigint + coalesce(
+  pg_column_size(${counts}) * case when pg_column_compression(${counts}) is null then 1 else ${COMPRESSED_BY} end, 0
+)`
+
+/**
+ * The next repos of a job, in the order of their DIDs.
+ * @param most so many, and fewer where their lines may take more bytes than that together, but for the last one
+ */
 export async function manifestRepos(
   trx: Trx,
   { job, scope }: ManifestDue,
   after: string,
-  limit: number,
+  most: { readonly repos: number; readonly bytes: number },
 ): Promise<ManifestRepo[]> {
   const repos = trx
     .selectFrom('job_repo')
@@ -116,10 +133,10 @@ export async function manifestRepos(
     .where('job', '=', job)
     .where('did', '>', after)
     .orderBy('did')
-    .limit(limit)
+    .limit(most.repos)
   // Joined to the portion rather than to the job, and looked up one by one: the planner may join first and cut the
   // portion out at the end, and else reads all receipts there are, portion by portion.
-  const rows = await trx
+  const lines = trx
     .selectFrom(repos.as('r'))
     .leftJoin('host as h', 'h.id', 'r.host')
     .leftJoinLateral(
@@ -154,7 +171,15 @@ export async function manifestRepos(
       'c.completed_at',
       'c.origin as receipt_origin',
     ])
-    .orderBy('r.did')
+    .select((eb) => bytesWith(eb.ref('c.counts')).as('bytes'))
+    .select((eb) =>
+      sql<number>`sum(${bytesWith(eb.ref('c.counts'))}) over (order by r.did)`.as('bytes_through'),
+    )
+  const rows = await trx
+    .selectFrom(lines.as('line'))
+    .selectAll()
+    .where(sql<SqlBool>`bytes_through - bytes < ${most.bytes}`)
+    .orderBy('did')
     .execute()
   return rows.map(({ did, status, method, failure, reason, origin, ...receipt }) => ({
     ...{ did, status, method, failure, reason, origin },
@@ -212,17 +237,8 @@ export async function addManifestPart(
   return (numAffectedRows ?? 0n) > 0n
 }
 
-/** The lines of a manifest that is being made, part by part. */
+/** The lines of a manifest, part by part. @throws ManifestGone */
 export async function* manifestLines(
-  db: Db,
-  { job, completedAt }: Pick<ManifestDue, 'job' | 'completedAt'>,
-  parts: number,
-): AsyncGenerator<Buffer> {
-  for await (const part of gzipParts(db, { job, completedAt }, parts)) yield decompressed(part)
-}
-
-/** Parts as they are stored. @throws ManifestGone */
-async function* gzipParts(
   db: Db,
   { job, completedAt }: Pick<ManifestDue, 'job' | 'completedAt'>,
   parts: number,
@@ -236,7 +252,7 @@ async function* gzipParts(
       .where('part', '=', part)
       .executeTakeFirst()
     if (!row) throw new ManifestGone()
-    yield row.lines
+    yield decompressed(row.lines)
   }
 }
 
@@ -276,15 +292,10 @@ export class ManifestGone extends Error {
 /**
  * The manifest of a job, piece by piece: lines first, the signed head at the end.
  * @param job its key
- * @param form `gzip`: as it is stored, several members, which together are one valid gzip stream
  * @returns null when there is none: the job has not ended, it is not made yet, or the job's details were deleted.
  *   The pieces end with ManifestGone if it is removed before the last one
  */
-export async function readManifest(
-  db: Db,
-  job: number,
-  form: 'lines' | 'gzip' = 'lines',
-): Promise<AsyncGenerator<Buffer> | null> {
+export async function readManifest(db: Db, job: number): Promise<AsyncGenerator<Buffer> | null> {
   const found = await db
     .selectFrom('manifest as m')
     .innerJoin('job', (join) =>
@@ -294,15 +305,13 @@ export async function readManifest(
     .where('m.job', '=', job)
     .where('job.details', '=', 'kept')
     .executeTakeFirst()
-  return found ? pieces(db, { job, ...found }, form) : null
+  return found ? pieces(db, { job, ...found }) : null
 }
 
 async function* pieces(
   db: Db,
   manifest: { job: number; completedAt: string; head: string; parts: number },
-  form: 'lines' | 'gzip',
 ): AsyncGenerator<Buffer> {
-  const isPlain = form === 'lines'
-  yield* isPlain ? manifestLines(db, manifest, manifest.parts) : gzipParts(db, manifest, manifest.parts)
-  yield isPlain ? Buffer.from(manifest.head) : await compressed(manifest.head)
+  yield* manifestLines(db, manifest, manifest.parts)
+  yield Buffer.from(manifest.head)
 }

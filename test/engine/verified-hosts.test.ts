@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { collectRecords, repoOf } from '../support/jobs.js'
+import type { SignedPds } from '../support/network/signed-pds.js'
 import { cidOf, textOf } from '../support/repo/block.js'
 import { head, map, text } from '../support/repo/cbor.js'
 import { k256 } from '../support/repo/commit.js'
+import { eventually } from '../support/wait.js'
 import { type Bench, expectRecords, finished, outcomes, POST } from './support.js'
 import { pathOf, posts, SignedWorld, storedOf } from './verified-support.js'
 
@@ -30,6 +32,38 @@ async function run(wish: { repos: string[]; method?: string; level?: string; col
   const { data } = await bench.backfill.createJob({ collections: [POST], ...wish })
   return await finished(bench.backfill, data.id)
 }
+
+/** As if what is known had been found, and jobs created, so many hours before. */
+async function age(hours: number, ...dids: string[]) {
+  const { pool } = bench.api.service.store
+  const ago = `${hours} hours`
+  await pool.query('update identity set updated_at = updated_at - $1::interval where did = any($2)', [
+    ago,
+    dids,
+  ])
+  await pool.query(
+    `update job set created_at = created_at - $1::interval
+     where key in (select job from job_repo where did = any($2))`,
+    [ago, dids],
+  )
+}
+
+/** An account of which a PDS has two posts, and that lives on another one by now, with another key and four. */
+async function movedAccount(meanwhile: (did: string, pds: SignedPds) => Promise<unknown>) {
+  const [old, home] = [await world.pds(), await world.pds()]
+  const [did] = (await world.populate(old, posts(2))) as [string]
+  await meanwhile(did, old)
+  await home.host(did, posts(4))
+  await home.edit(did, { [pathOf(1)]: { $type: POST, n: 'at home' } })
+  await home.rotate(did, 'a key of the new host')
+  world.standIns.directory.publish(did, home.document(did))
+  // The old host still has its key, and goes on with it.
+  await old.edit(did, { [pathOf(8)]: { $type: POST, n: 'forged' } })
+  return { did, old, home }
+}
+
+const askedFor = (did: string) =>
+  world.standIns.directory.arrivals.filter((arrival) => arrival.did === did).length
 
 const methodFor = async (job: string, did: string) => (await repoOf(bench.backfill, job, did)).receipt?.method
 
@@ -98,6 +132,65 @@ test('an account that has moved, and whose old host goes on with what it had, is
     rev: home.revOf(did),
   })
   await expectRecords(bench, job.id, home.recordsOf(did))
+})
+
+test.each(['get-repo', 'sparse', 'auto'])(
+  'what the old host of an account signs with the key that it had is not taken for proven by %s',
+  async (method) => {
+    const { did, old, home } = await movedAccount((account) => run({ repos: [account], method }))
+    await age(2, did)
+    const before = askedFor(did)
+    const job = await run({ repos: [did], method, level: 'signed' })
+    expect(job).toMatchObject({ completedRepos: 1, totalRecords: 4 })
+    expect((await repoOf(bench.backfill, job.id, did)).receipt).toMatchObject({
+      pdsEndpoint: home.url,
+      rev: home.revOf(did),
+      level: 'signed',
+    })
+    await expectRecords(bench, job.id, home.recordsOf(did))
+    expect((await storedOf(bench.api, did)).has(pathOf(8))).toBe(false)
+    expect(askedFor(did)).toBe(before + 1)
+    // Within the hour nobody is asked again.
+    await home.edit(did, { [pathOf(1)]: { $type: POST, n: 'once more' } })
+    const next = await run({ repos: [did], method, level: 'signed' })
+    await expectRecords(bench, next.id, home.recordsOf(did))
+    expect(askedFor(did)).toBe(before + 1)
+    expect(old.count('getRepo') + old.count('getRecord')).toBeGreaterThan(0)
+  },
+)
+
+test('for a repo that has not changed nobody is looked up, hours later', async () => {
+  const pds = await world.pds()
+  const [did] = (await world.populate(pds, posts(3))) as [string]
+  await run({ repos: [did], level: 'signed' })
+  await age(5, did)
+  const before = askedFor(did)
+  const job = await run({ repos: [did], level: 'signed' })
+  expect(await methodFor(job.id, did)).toBe('unchanged')
+  expect(askedFor(did)).toBe(before)
+})
+
+test('a repo that is taken up days after its host was found is looked up again', async () => {
+  const wish = { method: 'list-records', collections: [POST] }
+  const held = Promise.withResolvers<void>()
+  let job = ''
+  const { did, home } = await movedAccount(async (account, pds) => {
+    const plan = pds.faults.plan({ kind: 'after', what: () => held.promise }, { did: account }, 1)
+    job = (await bench.backfill.createJob({ ...wish, repos: [account] })).data.id
+    // It is stopped while the first answer is awaited.
+    await using _engine = await world.standIns.service({ database: bench.database, api: false })
+    await eventually(
+      () => plan.fired,
+      (fired) => fired === 1,
+    )
+  })
+  held.resolve()
+  expect(await repoOf(bench.backfill, job, did)).toMatchObject({ status: 'resolved' })
+  await age(72, did)
+  await using _engine = await world.standIns.service({ database: bench.database, api: false })
+  expect(await finished(bench.backfill, job)).toMatchObject({ completedRepos: 1, totalRecords: 4 })
+  expect((await repoOf(bench.backfill, job, did)).receipt).toMatchObject({ pdsEndpoint: home.url })
+  await expectRecords(bench, job, home.recordsOf(did))
 })
 
 test('a record whose bytes are no data is delivered without a value, counted and named', async () => {

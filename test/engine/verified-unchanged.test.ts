@@ -123,6 +123,24 @@ test('where it does not, each repo takes one small request; also for less, for a
   await expectCounters(bench.api)
 })
 
+test('where it does not answer when it is asked for them, that is not waited for', async () => {
+  const pds = await world.pds()
+  const { dids } = await readOnce(pds, { level: 'signed' })
+  const held = Promise.withResolvers<void>()
+  const plan = pds.faults.plan({ kind: 'after', what: () => held.promise }, { method: 'listRepos' })
+  const started = performance.now()
+  const second = await run({ repos: dids })
+  expect(second).toMatchObject({ completedRepos: REPOS })
+  expect(plan.fired).toBe(1)
+  // One page's time, which is far less than any other request has.
+  expect(performance.now() - started).toBeLessThan(25_000)
+  const again = performance.now()
+  expect(await run({ repos: dids })).toMatchObject({ completedRepos: REPOS })
+  expect(performance.now() - again).toBeLessThan(9_000)
+  expect(plan.fired).toBe(1)
+  held.resolve()
+})
+
 test('of several receipts the one at the rev of now counts; a rev that was left does not come back', async () => {
   const pds = await world.pds()
   const [did] = (await world.populate(pds, { ...posts(3), ...posts(2, LIKE) })) as [string]

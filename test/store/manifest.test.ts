@@ -99,8 +99,8 @@ async function make(job: TestJob, change: Partial<ManifestContext> = {}): Promis
   return parts
 }
 
-async function documentOf({ key }: TestJob, form?: 'lines' | 'gzip'): Promise<Buffer | null> {
-  const pieces = await readManifest(store.db, key, form)
+async function documentOf({ key }: TestJob): Promise<Buffer | null> {
+  const pieces = await readManifest(store.db, key)
   return pieces && Buffer.concat(await Array.fromAsync(pieces))
 }
 
@@ -124,13 +124,30 @@ test('has a line for each repo, in parts, and is told with the job', async () =>
   const { head, hash } = await verifyManifest([text], document)
   expect(head).toMatchObject({ job: job.id, repos: TOLD, receipts: REPOS - 1, records: RECORDS })
   expect(head).toMatchObject({ status: 'failed', error: 'a gap', scope: { collections: [POST] } })
-  expect(gunzipSync((await documentOf(job, 'gzip'))!)).toEqual(text)
   expect(await findJob(store.db, job.id)).toMatchObject({
     manifest_hash: hash,
     manifest_receipts: REPOS - 1,
     manifest_built_at: new Date(head.builtAt),
   })
   expect(await dueManifests(store.db, 10)).toEqual([])
+})
+
+test('has short parts where accounts have very many collections, and takes each in its turn', async () => {
+  const job = await endedJob()
+  await store.pool.query(
+    `update receipt set records = 5000, counts = (
+       select jsonb_object_agg('com.' || repeat(md5((i % 7)::text) || '.', 8) || 'c' || i, 1)
+       from generate_series(1, 5000) i
+     ) where repo in (select repo from job_repo where job = $1 and did > $2)`,
+    [job.key, didOf(24)],
+  )
+  await make(job, { partRepos: undefined })
+  const lengths = (await partsOf(job)).map(({ lines }) => gunzipSync(lines).length)
+  // Nine lines of more than a megabyte each; the short ones go with the first.
+  expect(lengths.reduce((sum, length) => sum + length)).toBeGreaterThan(9_000_000)
+  expect(Math.max(...lengths)).toBeLessThan(6_000_000)
+  const { head } = await verifyManifest([(await documentOf(job))!], document)
+  expect(head).toMatchObject({ repos: TOLD, records: 9 * 5_000 + 300 })
 })
 
 test('of a job that runs, or has lost its details, none is made', async () => {

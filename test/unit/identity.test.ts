@@ -36,6 +36,19 @@ describe('where an account lives', () => {
     expect(asked).toHaveLength(2)
   })
 
+  it('is asked for afresh where the document at hand was looked up before a moment', async () => {
+    const { identities, asked, answers } = world({ [plcUrl(ALICE)]: { json: documentOf(ALICE) } })
+    const account = { did: ALICE, handle: null, origin: 'https://pds.example.com', signingKey: KEY }
+    expect(await identities.account(ALICE, NOW_MS)).toEqual(account)
+    const moved = documentOf(ALICE, { pds: 'https://new.example.com', keys: [] })
+    answers[plcUrl(ALICE)] = { json: moved }
+    expect(await identities.account(ALICE, NOW_MS)).toEqual(account)
+    expect(asked).toHaveLength(1)
+    const now = { ...account, origin: 'https://new.example.com', signingKey: undefined }
+    expect(await identities.account(ALICE, NOW_MS + 1)).toEqual(now)
+    expect(asked).toHaveLength(2)
+  })
+
   it('is asked for in turn', async () => {
     const turns: string[] = []
     const answers = { [plcUrl(ALICE)]: { json: documentOf(ALICE) } }
