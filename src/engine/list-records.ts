@@ -5,7 +5,7 @@ import { isFromFuture, momentOf } from '../atproto/rev.js'
 import { namesEveryCollection, wantedCollections } from '../jobs/scope.js'
 import type { Level } from '../verdict.js'
 import { nextReading, type Reading, type ReadSoFar } from './reading.js'
-import { PAGE_RECORDS_MAX, readPage } from './record-page.js'
+import { type CheckedPage, PAGE_RECORDS_MAX, readPage } from './record-page.js'
 
 /**
  * Reading a repo by `com.atproto.repo.listRecords`.
@@ -73,10 +73,11 @@ export async function* readByListRecords(
 ): AsyncGenerator<ListReading> {
   const beganAt = now()
   let progress = from ?? (await begin(query, wish, now))
-  let held: ListReading | null = null
+  let held: readonly ListReading[] = []
   for (;;) {
     while (progress.at < progress.collections.length) {
-      const page = await readPage(query, wish, progress)
+      const before = progress
+      const page = await readPage(query, wish, before)
       progress = page.progress
       if (progress.pages > 1 && progress.rev === null) {
         // Only now it is known that one answer does not hold it all. What was read counts if the repo has long
@@ -88,27 +89,45 @@ export async function* readByListRecords(
             restarts: progress.restarts,
             reading: nextReading(now, progress),
           })
-          held = null
+          held = []
           continue
         }
         progress = { ...progress, rev }
       }
-      if (page.records.length === 0) continue
-      // The rev may have become known only after the page held back: whoever goes on from there needs it.
-      if (held) yield { ...held, progress: { ...held.progress, rev: progress.rev } }
-      held = { kind: 'page', records: page.records, progress }
+      const read = readingsOf(page, before, progress)
+      if (read.length === 0) continue
+      yield* withRev(held, progress.rev)
+      held = read
     }
     if (progress.rev === null || (await latestRev(query, wish, now)) === progress.rev) {
-      yield { kind: 'complete', records: held?.records ?? [], progress }
+      const last = held.at(-1)
+      // The end has one level for its records and for all.
+      const isWithEnd = last?.level === progress.level
+      yield* withRev(isWithEnd ? held.slice(0, -1) : held, progress.rev)
+      yield { kind: 'complete', records: isWithEnd ? last.records : [], progress }
       return
     }
     if (progress.restarts >= RESTARTS_MAX) {
       throw new GaveUpReading('too-slow', `the repo changed during each of ${RESTARTS_MAX + 1} readings`)
     }
-    held = null
+    held = []
     progress = await begin(query, wish, now, progress)
     yield { kind: 'restarted', records: [], progress }
   }
+}
+
+/** A page's records by what they are proven. Whoever goes on in between reads the page again. */
+function readingsOf(page: CheckedPage, before: ListProgress, after: ListProgress): ListReading[] {
+  const { records, unproven } = page
+  const proven = { kind: 'page', records, level: 'content' } as const
+  if (unproven.length === 0) return records.length === 0 ? [] : [{ ...proven, progress: after }]
+  const rest = { kind: 'page', records: unproven, level: 'none', progress: after } as const
+  return records.length === 0 ? [rest] : [{ ...proven, progress: before }, rest]
+}
+
+/** The rev may have become known only after these were held back: whoever goes on from there needs it. */
+function* withRev(held: readonly ListReading[], rev: string | null): Generator<ListReading> {
+  for (const reading of held) yield { ...reading, progress: { ...reading.progress, rev } }
 }
 
 /** The repo's rev, if it can be one: neither from the future nor older than one it has had. */

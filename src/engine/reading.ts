@@ -56,6 +56,8 @@ export interface Reading<Of extends Progress = Progress> {
   readonly kind: 'page' | 'restarted' | 'complete'
   readonly records: readonly CheckedRecord[]
   readonly progress: Of
+  /** What these records have reached, where others of the reading have reached less. */
+  readonly level?: Level
 }
 
 /** The method that a progress is of. */

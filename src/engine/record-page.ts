@@ -20,12 +20,15 @@ const RECORDS_MAX = 20_000_000
 /** The longest JSON text of a record, in UTF-16 units: a record has at most a mebibyte of CBOR. */
 const RECORD_LENGTH_MAX = 2 * 1024 * 1024
 
+export interface CheckedPage {
+  readonly records: readonly CheckedRecord[]
+  /** Those whose values do not have their CIDs: only where that is good enough. */
+  readonly unproven: readonly CheckedRecord[]
+  readonly progress: ListProgress
+}
+
 /** Reads and checks the next page of the collection the reading is at. */
-export async function readPage(
-  query: Query,
-  wish: Wish,
-  progress: ListProgress,
-): Promise<{ records: CheckedRecord[]; progress: ListProgress }> {
+export async function readPage(query: Query, wish: Wish, progress: ListProgress): Promise<CheckedPage> {
   const collection = progress.collections[progress.at]!
   const { page, pageRecords } = await fetchPage(query, wish.did, collection, progress)
   const checked = checkPage(wish, collection, progress, page.records)
@@ -47,16 +50,19 @@ export async function readPage(
     pages: progress.pages + (page.records.length > 0 ? 1 : 0),
     counts: { ...progress.counts, [collection]: progress.counts[collection]! + page.records.length },
     records,
-    level: checked.level,
+    level: checked.unproven.length > 0 ? 'none' : progress.level,
   }
-  if (page.cursor !== null) return { records: checked.records, progress: { ...next, cursor: page.cursor } }
+  const { unproven } = checked
+  if (page.cursor !== null)
+    return { records: checked.records, unproven, progress: { ...next, cursor: page.cursor } }
   const { cursor: _, lastRkey: __, direction: ___, ...atEnd } = next
-  return { records: checked.records, progress: { ...atEnd, at: progress.at + 1, emptyPages: 0 } }
+  return { records: checked.records, unproven, progress: { ...atEnd, at: progress.at + 1, emptyPages: 0 } }
 }
 
 /** A page of the size that worked so far, or a smaller one where that is too large. */
 async function fetchPage(query: Query, did: string, collection: string, progress: ListProgress) {
-  for (const pageRecords of PAGE_SIZES.filter((size) => size <= progress.pageRecords)) {
+  for (const pageRecords of PAGE_SIZES) {
+    if (pageRecords > progress.pageRecords) continue
     try {
       const page = await listRecords(query, {
         repo: did,
@@ -76,8 +82,10 @@ async function fetchPage(query: Query, did: string, collection: string, progress
 /** Checks what can be checked without a signature. */
 function checkPage(wish: Wish, collection: string, progress: ListProgress, listed: readonly ListedRecord[]) {
   const prefix = `at://${wish.did}/${collection}/`
-  let { lastRkey, direction, level } = progress
-  const records = listed.map(({ uri, cid, value }, index) => {
+  let { lastRkey, direction } = progress
+  const records: CheckedRecord[] = []
+  const unproven: CheckedRecord[] = []
+  for (const [index, { uri, cid, value }] of listed.entries()) {
     const rkey = uri.slice(prefix.length)
     if (!uri.startsWith(prefix) || !isValidRecordKey(rkey)) {
       throw new Failure('bad-response', `${uri.slice(0, 200)} does not belong to ${wish.did} ${collection}`)
@@ -96,15 +104,17 @@ function checkPage(wish: Wish, collection: string, progress: ListProgress, liste
     if (json.length > RECORD_LENGTH_MAX) {
       throw new Failure('body-too-large', `${uri}: a record of ${json.length} characters`)
     }
-    if (cidOfJson(value, json) !== cid) {
+    const record = { collection, rkey, cid, value: json }
+    if (cidOfJson(value) === cid) {
+      records.push(record)
+    } else {
       if (!isCid(cid))
         throw new Failure('bad-response', `${uri}: ${JSON.stringify(cid.slice(0, 80))} is not a CID`)
       if (wish.level !== 'none')
         throw new Failure('cid-mismatch', `${uri}: the value does not have the CID ${cid}`)
-      level = 'none'
+      unproven.push(record)
     }
-    return { collection, rkey, cid, value: json }
-  })
+  }
   const order = lastRkey === undefined ? {} : direction === undefined ? { lastRkey } : { lastRkey, direction }
-  return { records, order, level }
+  return { records, unproven, order }
 }

@@ -8,6 +8,7 @@ import {
   type Move,
   type ReceiptRow,
   type RepoStep,
+  raiseRevs,
   storedCollections,
   weakenRecords,
 } from '../store/steps.js'
@@ -57,13 +58,12 @@ export class RepoState {
     this.#hasRows ||= reading.records.length > 0
     this.#hasSignedRows ||= this.#hasRows && progress.level === 'signed'
     const ids = await this.#ctx.collections.of(progress.collections)
-    const rows = reading.records.map(({ collection, ...row }) => ({
-      collection: ids.get(collection)!,
-      ...row,
-    }))
+    const rows = reading.records.map(({ collection, rkey, cid, value }) => {
+      return { collection: ids.get(collection)!, rkey, cid, value }
+    })
     const content = {
       method: methodOf(progress),
-      level: progress.level,
+      level: reading.level ?? progress.level,
       rev: progress.rev,
       rows,
       records: progress.records,
@@ -77,7 +77,7 @@ export class RepoState {
     }
     const receipt = { scope: this.#assignment.job.scope, counts: progress.counts, ...this.#proofOf(progress) }
     const step = this.#step({ ...content, status: 'completed', receipt })
-    if (progress.replaces) await this.#replace(step, progress.reading!, ids)
+    if (progress.replaces) await this.#replace(step, progress, ids)
     else await this.#send(step)
     this.#tell('repo.completed', { records: progress.records, method: content.method, level: progress.level })
   }
@@ -177,14 +177,18 @@ export class RepoState {
   }
 
   /** Completes the repo, and removes what the reading did not find. */
-  async #replace(step: RepoStep, reading: number, read: ReadonlyMap<string, number>): Promise<void> {
+  async #replace(step: RepoStep, progress: Progress, read: ReadonlyMap<string, number>): Promise<void> {
     const { collections: wish } = this.#assignment.job
     const { job, repo, rev, rows, level } = step
+    const reading = progress.reading!
+    // Pages read before the repo moved were stored as of the rev that it moved from, whichever they were of.
+    const hasMoved = progress.restarts > 0 && methodOf(progress) === 'list-records'
     await this.#sendWith(step, async (client) => {
       // A collection of which nothing is left is not among those that the host named.
       const stored = namesEveryCollection(wish) ? read : await storedCollections(client, repo)
       const collections = wantedCollections(wish, [...stored.keys()]).map((nsid) => stored.get(nsid)!)
       await entombMissing(client, { job, repo, reading, collections, rev, level, lastPage: rows })
+      if (hasMoved && rev !== null) await raiseRevs(client, { repo, collections, rev })
       if (this.#keepsKeys) await forgetReadings(client, step)
     })
   }

@@ -37,6 +37,20 @@ export async function jobToQueueFor(db: Db, ended: readonly JobStatus[]): Promis
 }
 
 /**
+ * Whether more than what was stored under a later rev may be new to whoever has the former job's records. Who was told
+ * that the account is gone has none of them any more; and a listing that was given up may have left rows that are of a
+ * later rev than they say.
+ */
+const isUnsure = (refresh: number) => sql`(
+  exists (select from account_state a where a.repo = former.repo and a.seen_at > former.changed_at)
+  or exists (
+    select from job_repo other
+    where other.repo = former.repo and other.job not in (former.job, ${refresh}) and other.method = 'list-records'
+      and other.records > 0 and other.status <> 'completed'
+  )
+)`
+
+/**
  * Queues a portion of the repos that a job takes from the one it repeats. A repo whose receipt was without a rev when
  * it was completed has the one that the receipt was given later, if it is still the same receipt.
  * @param id as callers see it
@@ -56,7 +70,7 @@ export async function queueFormerRepos(trx: Trx, id: string, limit: number): Pro
   await trx.selectFrom('job_progress').select('seq').where('job', '=', job.key).forUpdate().execute()
   const { rows } = await sql<{ found: number; last: string | null }>`
     with former as materialized (
-      select old.did, old.repo, old.status, old.rev, old.changed_at, origin.scope
+      select old.job, old.did, old.repo, old.status, old.rev, old.changed_at, origin.scope
       from job origin join job_repo old on old.job = origin.key
       where origin.id = ${job.refreshes} and old.did > ${job.refresh_after}
       order by old.did
@@ -65,7 +79,7 @@ export async function queueFormerRepos(trx: Trx, id: string, limit: number): Pro
     added as (
       insert into job_repo (job, repo, did, seq, since_rev)
       select ${job.key}::int, former.repo, former.did, p.seq + row_number() over (order by former.did),
-        case when former.status = 'completed' then coalesce(former.rev, (
+        case when former.status = 'completed' and not ${isUnsure(job.key)} then coalesce(former.rev, (
           select c.rev from receipt c
           where c.repo = former.repo and c.scope = former.scope and c.completed_at = former.changed_at
         )) end

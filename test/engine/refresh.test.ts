@@ -207,6 +207,58 @@ test('changes: where nobody knows what there was, a repo comes whole', async () 
   expect((await changesOf(second.id)).get(did)).toEqual({ records: ['r000000', 'r000002'], deleted: [] })
 })
 
+test('changes: who was told that an account is gone gets all of it when it is back', async () => {
+  const [did] = (await world.populate(pds, posts(3))) as [string]
+  const first = await run(create({ repos: [did], collections: [POST], method: 'get-repo' }))
+  const body = { error: 'RepoTakendown', message: 'taken down' }
+  const takedown = pds.faults.plan({ kind: 'answer', status: 400, body }, { did })
+  expect(await run(refresh(first.id))).toMatchObject({ unavailableRepos: 1 })
+  takedown.cancel()
+  const again = await run(refresh(first.id))
+  const all = { records: ['r000000', 'r000001', 'r000002'], deleted: [] }
+  expect((await changesOf(again.id)).get(did)).toEqual(all)
+})
+
+test('changes: what a listing has read while the repo moved on is among them', async () => {
+  const [did] = (await world.populate(pds, posts(250))) as [string]
+  const first = await run(create({ repos: [did], collections: [POST], method: 'list-records' }))
+  const before = pds.revOf(did)
+  let pages = 0
+  const moves = pds.faults.plan(
+    {
+      kind: 'after',
+      what: async () => {
+        pages += 1
+        if (pages === 2) await pds.edit(did, { [pathOf(100)]: { $type: POST, n: 'changed' } })
+      },
+    },
+    { did, method: 'listRecords' },
+  )
+  // A wider job has read it since.
+  await run(create({ repos: [did], collections: ['network.example.*'], method: 'list-records' }))
+  moves.cancel()
+  const { since, records = [] } = (await changesOf((await run(refresh(first.id))).id)).get(did) ?? {}
+  expect(since).toBe(before)
+  expect(records).toContain('r000100')
+})
+
+test('changes: where another listing was given up, a repo comes whole', async () => {
+  const [did] = (await world.populate(pds, posts(3))) as [string]
+  const wish = { repos: [did], collections: [POST, LIKE], method: 'list-records' }
+  const first = await run(create(wish))
+  const other = await run(
+    create({ repos: [did], collections: ['network.example.*'], method: 'list-records' }),
+  )
+  const { pool } = bench.api.service.store
+  await pool.query(
+    `update job_repo r set status = 'failed', failure = 'timeout' from job where job.key = r.job and job.id = $1`,
+    [other.id],
+  )
+  await pds.edit(did, { [pathOf(1)]: { $type: POST, n: 'changed' } })
+  const second = await run(refresh(first.id))
+  expect((await changesOf(second.id)).get(did)?.records).toEqual(['r000000', 'r000001', 'r000002'])
+})
+
 test('changes come over a stream, too, deletes in messages of their own', async () => {
   const [did] = (await world.populate(pds, posts(3))) as [string]
   const first = await run(create({ repos: [did], collections: [POST], method: 'get-repo' }))

@@ -105,8 +105,13 @@ async function changesOf(job: TestJob) {
     const page = await reader.page()
     for (const { lines, outcome } of page.repos) {
       if (outcome.status === 'completed') found.since = outcome.since
-      for (const { text, deleted = [] } of lines) {
-        found.records.push(...text.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line).uri])))
+      for (const { bytes, deleted = [] } of lines) {
+        found.records.push(
+          ...bytes
+            .toString()
+            .split('\n')
+            .flatMap((line) => (line === '' ? [] : [JSON.parse(line).uri])),
+        )
         found.deleted.push(...deleted.map(({ uri, rev }) => `${uri} ${rev}`))
       }
     }

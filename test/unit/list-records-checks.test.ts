@@ -180,8 +180,26 @@ describe('what a record must be', () => {
     ]
     const pds = pdsWith(...pages, { records: [record('a')] })
     const shelf = await read(pds, 'none')
-    expect(shelf.readings.map(({ progress }) => progress.level)).toEqual(['content', 'none', 'none'])
+    expect(shelf.readings.map(({ progress }) => progress.level)).toEqual(['content', 'none', 'none', 'none'])
     expect(shelf.rows[`${POST}/b`]).toBe(cid)
+  })
+
+  it('is proven by itself: what has the right CID is no less for what stands beside it', async () => {
+    const { cid } = record('other')
+    const wrong = { ...record('b'), cid }
+    const levels = async (...pages: { records: object[]; cursor?: string }[]) => {
+      const { readings, rows } = await read(pdsWith(...(pages as Page[])), 'none')
+      const of = readings.flatMap(({ records, level, progress }) =>
+        records.map(({ rkey }) => [rkey, level ?? progress.level]),
+      )
+      expect(Object.keys(rows).sort()).toEqual(of.map(([rkey]) => `${POST}/${rkey}`).sort())
+      return Object.fromEntries(of)
+    }
+    const right = { a: 'content', b: 'none', c: 'content' }
+    expect(await levels({ records: [record('c'), wrong, record('a')] })).toEqual(right)
+    expect(await levels({ records: [record('c'), wrong], cursor: 'b' }, { records: [record('a')] })).toEqual(
+      right,
+    )
   })
 
   it('reaches the level of content where nothing need be proven and yet all is', async () => {
