@@ -17,19 +17,41 @@ export interface ServiceKey {
 }
 
 /** In the data directory, where the settings give no key. */
-export const SERVICE_KEY_FILE = 'service.key'
+const SERVICE_KEY_FILE = 'service.key'
 
 /**
  * The key that the settings give, else the one in the data directory, which is made at the first start. Of processes
  * that start together one makes it, and all get that one.
  * @throws SetupError when there is none to be had
  */
-export async function openServiceKey({ identity, database }: Config): Promise<ServiceKey> {
-  if (identity.key !== null) return keyOf(identity.key, 'SERVICE_KEY')
-  const directory = database.dataDirectory
-  const path = join(directory, SERVICE_KEY_FILE)
+export async function openServiceKey(config: Config): Promise<ServiceKey> {
+  const key = await findServiceKey(config)
+  if (key !== null) return key
+  const path = serviceKeyFile(config)
+  return troubled(path, async () => keyOf(await make(config.database.dataDirectory, path), path))
+}
+
+/**
+ * The same, but none is made.
+ * @throws SetupError for one that is no key, or cannot be read
+ */
+export async function findServiceKey(config: Config): Promise<ServiceKey | null> {
+  if (config.identity.key !== null) return keyOf(config.identity.key, 'SERVICE_KEY')
+  const path = serviceKeyFile(config)
+  return troubled(path, async () => {
+    const hex = await read(path)
+    return hex === null ? null : keyOf(hex, path)
+  })
+}
+
+/** Where the service's key is kept when the settings give none. */
+export function serviceKeyFile({ database }: Config): string {
+  return join(database.dataDirectory, SERVICE_KEY_FILE)
+}
+
+async function troubled<T>(path: string, use: () => Promise<T>): Promise<T> {
   try {
-    return keyOf((await read(path)) ?? (await make(directory, path)), path)
+    return await use()
   } catch (error) {
     if (error instanceof SetupError) throw error
     throw new SetupError(

@@ -1,12 +1,10 @@
-import { access } from 'node:fs/promises'
-import { join } from 'node:path'
 import { getSigningDidKey } from '@atproto/common-web'
 import { parseDidKey } from '@atproto/crypto'
 import { DidResolver } from '@atproto/identity'
 import { serviceDidDocument } from '../auth/did-document.js'
 import { BackfillError } from '../client/index.js'
 import { type Config, readConfig } from '../config.js'
-import { openServiceKey, SERVICE_KEY_FILE } from '../service-key.js'
+import { findServiceKey, openServiceKey, type ServiceKey, serviceKeyFile } from '../service-key.js'
 import { assertCanAsk, confirm } from './confirm.js'
 import { CommandError, EXIT, Interrupted, UsageError } from './exit.js'
 import { PlcDirectory } from './identity-directory.js'
@@ -56,7 +54,7 @@ export async function createIdentity(options: CreateOptions): Promise<number> {
   return attempt(async (signal) => {
     const rotation = await readOrMakeKey(rotationKeyOf(options))
     const rotationKeys = [...recoveryKey, rotation.key.did()]
-    const identity = await identityOf(config)
+    const identity = identityOf(config, await openServiceKey(config))
     const { did, operation } = await signGenesis(identity, rotationKeys, rotation.key)
     const directory = new PlcDirectory(config.network.directoryUrl, signal)
     const isThere = rotation.newFile === null && (await directory.read(did)) !== null
@@ -84,6 +82,7 @@ export async function updateIdentity(options: UpdateOptions): Promise<number> {
   assertCanUpdate(config)
   if (!yes && !dryRun) assertCanAsk()
   return attempt(async (signal) => {
+    const serviceKey = await usedServiceKey(config)
     const key = await readPrivateKey(rotationKeyOf(options))
     const directory = new PlcDirectory(config.network.directoryUrl, signal)
     const before = await readData(directory, config)
@@ -93,7 +92,7 @@ export async function updateIdentity(options: UpdateOptions): Promise<number> {
       )
     }
     const next = options.newRotationKey === undefined ? null : await readOrMakeKey(options.newRotationKey)
-    const wanted = withIdentity(before, await identityOf(config))
+    const wanted = withIdentity(before, identityOf(config, serviceKey))
     const after = next === null ? wanted : replaceRotationKey(wanted, key.did(), next.key.did())
     const changes = identityChanges(before, after)
     if (!json)
@@ -211,22 +210,25 @@ function rotationKeyOf({ rotationKey }: { readonly rotationKey?: string }): stri
   )
 }
 
-async function identityOf(config: Config): Promise<ServiceIdentity> {
-  const { did: signingKey } = await openServiceKey(config)
-  return { endpoint: new URL(config.server.publicUrl).origin, signingKey }
+function identityOf(config: Config, key: ServiceKey): ServiceIdentity {
+  return { endpoint: endpointOf(config), signingKey: key.did }
 }
 
-/** The same, but no key is made for somebody who only looks. */
+const endpointOf = ({ server }: Config) => new URL(server.publicUrl).origin
+
+/** A new key here would not be the one that the service signs with elsewhere. */
+async function usedServiceKey(config: Config): Promise<ServiceKey> {
+  const key = await findServiceKey(config)
+  if (key !== null) return key
+  throw new CommandError(
+    `There is no service key in ${serviceKeyFile(config)}: run this where the service runs, with its DATA_DIR, or set SERVICE_KEY.`,
+  )
+}
+
+/** No key is made for somebody who only looks. */
 async function settingsOf(config: Config): Promise<{ endpoint: string; signingKey: string | null }> {
-  const file = join(config.database.dataDirectory, SERVICE_KEY_FILE)
-  const hasKey =
-    config.identity.key !== null ||
-    (await access(file).then(
-      () => true,
-      () => false,
-    ))
-  if (hasKey) return identityOf(config)
-  return { endpoint: new URL(config.server.publicUrl).origin, signingKey: null }
+  const key = await findServiceKey(config)
+  return { endpoint: endpointOf(config), signingKey: key?.did ?? null }
 }
 
 async function readData(directory: PlcDirectory, { identity, network }: Config): Promise<PlcData> {

@@ -156,7 +156,11 @@ export async function deleteDetails(id: string | undefined, options: DeleteOptio
   return withConnectionTo(options, async ({ client, signal }) => {
     const whose = id === undefined ? 'the lists of repos of all your jobs that have ended' : ofJob(id)
     if (!options.yes) {
-      await confirm(`Delete ${whose}? Counters and records stay.`, 'Nothing was deleted.', signal)
+      await confirm(
+        `Delete ${whose}? Counters and records stay; "aquifer jobs purge" can no longer remove these.`,
+        'Nothing was deleted.',
+        signal,
+      )
     }
     const deletion =
       id === undefined

@@ -17,7 +17,7 @@ export interface GivenKey {
  * @throws CommandError for a file that others can read; UsageError for what is no key
  */
 export async function readPrivateKey(given: string): Promise<PrivateKey> {
-  const path = pathIn(given)
+  const path = await pathIn(given)
   if (path === null) return parsePrivateKey(given)
   await assertPrivate(path)
   return readKey(`@${path}`)
@@ -25,7 +25,7 @@ export async function readPrivateKey(given: string): Promise<PrivateKey> {
 
 /** The same, but a key is made for a file that is not there. It is written with `writeNewKey`. */
 export async function readOrMakeKey(given: string): Promise<GivenKey> {
-  const path = pathIn(given)
+  const path = await pathIn(given)
   if (path !== null && !(await exists(path))) return { key: await generateKey(), newFile: path }
   return { key: await readPrivateKey(given), newFile: null }
 }
@@ -53,22 +53,26 @@ export async function writeKeyFile(path: string, privateKey: string): Promise<vo
 }
 
 /** What somebody means as a key, and not as a file's name. */
-const LIKE_A_KEY = /^(z[1-9A-HJ-NP-Za-km-z]{40,}|[0-9a-f]{64})$/i
+const LIKE_A_KEY = /^(z[1-9A-HJ-NP-Za-km-z]{40,}|(0x)?[0-9a-f]{64})$/i
+
+/** How the name of a file looks that need not be there: a key has neither. */
+const LIKE_A_PATH = /[./\\]/
 
 /**
  * The file that is meant, unless the text is a key itself.
- * @throws UsageError for a key with a mistake in it, which is not repeated
+ * @throws UsageError for what may be a key with a mistake in it, which is not repeated
  */
-function pathIn(given: string): string | null {
+async function pathIn(given: string): Promise<string | null> {
   const text = given.trim()
   if (text.startsWith('@')) return text.slice(1)
   try {
     parsePrivateKey(text)
     return null
   } catch {
-    if (!LIKE_A_KEY.test(text)) return text
+    if (!LIKE_A_KEY.test(text) && (LIKE_A_PATH.test(text) || (await exists(text)))) return text
     throw new UsageError(
-      'What was given looks like a private key, but is none of K-256 or P-256 in multibase. Name a file, or copy it again.',
+      'What was given is neither a private key (K-256 or P-256, in multibase) nor the name of a file. ' +
+        'Copy the key again, or write the file as ./NAME.',
     )
   }
 }

@@ -35,11 +35,15 @@ export async function deleteDetails(
   return rows[0] ?? { jobs: 0, repos: 0 }
 }
 
-/** Marks the details of all jobs that ended before a moment. @returns the jobs' ids */
-export async function expireDetails(db: Db, endedBefore: Date): Promise<string[]> {
+/**
+ * Marks the details of all jobs that ended before a moment.
+ * @param records whether what the jobs have stored stays, or goes with them as far as nobody else needs it
+ * @returns the jobs' ids
+ */
+export async function expireDetails(db: Db, endedBefore: Date, records: 'keep' | 'purge'): Promise<string[]> {
   const rows = await db
     .updateTable('job')
-    .set({ details: 'deleting' })
+    .set(records === 'purge' ? { details: 'deleted', purge: 'purging' } : { details: 'deleting' })
     .where('details', '=', 'kept')
     .where('completed_at', '<', endedBefore)
     .returning('id')

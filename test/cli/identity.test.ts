@@ -179,12 +179,12 @@ describe('creating', () => {
 
   test('takes a key with a mistake in it for no file, and does not repeat it', async () => {
     const text = await formatPrivateKey(await generateKey())
-    for (const wrong of [text.slice(0, -1), OTHER_KEY]) {
+    for (const wrong of [text.slice(0, -1), text.slice(0, 20), OTHER_KEY, `0x${OTHER_KEY}`]) {
       const { code, stdout, stderr } = await identity(['create', '--plc', '--yes'], {
         AQUIFER_ROTATION_KEY: wrong,
       })
       expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
-      expect(stderr).toContain('looks like a private key')
+      expect(stderr).toContain('neither a private key')
       expect(stderr).not.toContain(wrong)
       expect(existsSync(join(folder, wrong))).toBe(false)
     }
@@ -258,6 +258,13 @@ describe('updating', () => {
 
     const old = await update(['--yes'], { PUBLIC_URL: URL_AFTER })
     expect(old).toMatchObject({ code: 1, stderr: expect.stringContaining(`may not change ${did}`) })
+  })
+
+  test('takes no new key for the one that the service signs with', async () => {
+    const data = join(folder, 'elsewhere')
+    const { code, stderr } = await update(['--yes'], { SERVICE_KEY: '', DATA_DIR: data })
+    expect({ code, stderr }).toMatchObject({ code: 1, stderr: expect.stringContaining('no service key') })
+    expect(existsSync(data)).toBe(false)
   })
 
   test('is for a did:plc that the directory has', async () => {

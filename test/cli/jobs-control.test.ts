@@ -157,7 +157,7 @@ describe('steering jobs from the command line', () => {
 
     test('loses its list of repos only after a yes', async () => {
       const doubting = startOnTerminal(['jobs', 'delete-details', job], { env })
-      await doubting.until('Counters and records stay. [y/N]')
+      await doubting.until('"aquifer jobs purge" can no longer remove these. [y/N]')
       doubting.type('n\r')
       const doubted = await doubting.ended
       expect(doubted.code).toBe(1)

@@ -1,11 +1,12 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll } from 'vitest'
 import { formatPrivateKey, generateKey } from '../../src/client/index.js'
+import { assertBuilt } from '../support/built.js'
 import { startDidWeb } from '../support/network/did-web.js'
 import { eventually } from '../support/wait.js'
 
@@ -18,21 +19,6 @@ export const BINARY = join(ROOT, 'bin/aquifer.js')
 
 const EXIT_WAIT_MS = 25_000
 export const CTRL_C = '\u0003'
-
-/** The tests are about what is in `dist`: an old build would be tested in the place of the sources. */
-function assertBuilt(): void {
-  for (const folder of ['src', 'codegen/client']) {
-    for (const name of readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })) {
-      if (!name.endsWith('.ts')) continue
-      const built = join(ROOT, 'dist', folder, name.replace(/\.ts$/, '.js'))
-      const state = !existsSync(built) ? 'missing' : isOlder(built, join(ROOT, folder, name)) ? 'old' : null
-      if (state)
-        throw new Error(`dist is ${state} (${folder}/${name}): run "npm run build" before these tests`)
-    }
-  }
-}
-
-const isOlder = (one: string, other: string) => statSync(one).mtimeMs < statSync(other).mtimeMs
 
 assertBuilt()
 

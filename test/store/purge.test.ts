@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { purgeAccounts, tellAccounts } from '../../src/store/accounts.js'
 import { DeliveryReader } from '../../src/store/delivery.js'
-import { deleteDetails, deleteDetailsPortion } from '../../src/store/details.js'
+import { deleteDetails, deleteDetailsPortion, expireDetails } from '../../src/store/details.js'
 import type { HostClaim } from '../../src/store/hosts.js'
 import { markForPurge, purgePortion } from '../../src/store/purge.js'
 import { createStore } from '../support/database.js'
@@ -95,6 +95,20 @@ describe('a purged job', () => {
       .select(['total', 'records'])
       .executeTakeFirstOrThrow()
     expect({ total, records }).toEqual({ total: 2, records: 10 })
+  })
+
+  test('is also one whose time is over, where expired records are not kept', async () => {
+    const expire = (records: 'keep' | 'purge') => expireDetails(store.db, new Date('2100-01-01'), records)
+    const mine = await ended([ADA, BEA], (of) => posts(of, 'a'))
+    const running = await addJob(store, { repos: [BEA], collections: [POST] })
+    await writeSteps(store, completion(running, BEA, host, posts(running, 'a')))
+    expect(await expire('purge')).toEqual([mine.id])
+    await purgeAll()
+    expect(await uris()).toEqual([`${BEA}/${POST}/a`])
+    expect(await completeJob(store.db, running.key)).toBe(running.id)
+    expect(await expire('keep')).toEqual([running.id])
+    await purgeAll()
+    expect(await uris()).toEqual([`${BEA}/${POST}/a`])
   })
 
   test('leaves what another job needs: its repos, its collections, and the receipts with them', async () => {
