@@ -1,9 +1,7 @@
 import { isValidDid } from '@atproto/syntax'
+import { SERVICE_ID } from './did-document.js'
 import { refusal } from './errors.js'
 import type { ServiceJwt } from './jwt.js'
-
-/** The fragment of our service entry, with which `aud` may name us more closely. */
-export const SERVICE_ID = 'atproto_backfill'
 
 /** How far ahead `exp` may lie: as long as a `jti` has to be remembered. */
 const LIFETIME_MAX_MS = 3_600_000

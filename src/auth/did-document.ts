@@ -1,5 +1,7 @@
 import { isIP } from 'node:net'
-import { SERVICE_ID } from './claims.js'
+
+/** The fragment of our service entry, with which `aud` may name us more closely. */
+export const SERVICE_ID = 'atproto_backfill'
 
 /** What kind of service the entry `#atproto_backfill` is. */
 const SERVICE_TYPE = 'AtprotoBackfillService'

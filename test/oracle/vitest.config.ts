@@ -6,6 +6,7 @@ export default defineConfig({
   test: {
     ...base.test,
     root: new URL('../..', import.meta.url).pathname,
+    projects: undefined,
     include: ['test/oracle/*.test.ts'],
     exclude: [],
   },

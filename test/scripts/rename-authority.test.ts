@@ -5,7 +5,7 @@ import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { readTree } from '../../scripts/lexicons/tree.js'
-import { authorityOf, folderOf, mentions, renameIn } from '../../scripts/rename/names.js'
+import { assertAuthority, authorityOf, folderOf, mentions, renameIn } from '../../scripts/rename/names.js'
 
 const PROJECT = fileURLToPath(new URL('../..', import.meta.url))
 
@@ -49,6 +49,10 @@ describe('a name in a text', () => {
     expect(renamed(text)).toBe(text)
     expect(mentions(text, old)).toBe(false)
   })
+})
+
+test.each(['acme', 'com.acme.', 'https://acme.com', ''])('%j is no authority', (wrong) => {
+  expect(() => assertAuthority(wrong)).toThrow('is not an authority')
 })
 
 describe('npm run rename-authority', { timeout: SLOW_MS }, () => {
@@ -104,12 +108,10 @@ describe('npm run rename-authority', { timeout: SLOW_MS }, () => {
       code: 1,
       output: expect.stringContaining('is the authority already'),
     })
-    for (const wrong of ['acme', 'com.acme.', 'https://acme.com']) {
-      expect(await rename(wrong)).toMatchObject({
-        code: 1,
-        output: expect.stringContaining('is not an authority'),
-      })
-    }
+    expect(await rename('https://acme.com')).toMatchObject({
+      code: 1,
+      output: expect.stringContaining('is not an authority'),
+    })
     expect(await snapshot()).toEqual(before)
 
     await writeFile(
@@ -137,8 +139,8 @@ describe('npm run rename-authority', { timeout: SLOW_MS }, () => {
     expect(after.has(`lexicons/${folderOf(to)}/createJob.json`)).toBe(true)
     expect([...after.keys()].filter((path) => path.includes(`/${folderOf(authority)}/`))).toEqual([])
 
+    // What is generated was compared by the generator itself, which failed the renaming otherwise.
     const checks = {
-      codegen: await node('--import', 'tsx', 'scripts/codegen.ts', '--check'),
       types: await node(installed('typescript/bin/tsc'), '-p', '.'),
       lint: await node(installed('@biomejs/biome/bin/biome'), 'check', '.'),
       api: await node(installed('vitest/vitest.mjs'), 'run', 'test/api/contract.test.ts'),

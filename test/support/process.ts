@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { readConfig } from '../../src/config.js'
+import { faultOfBuild } from './built.js'
 import type { TestDatabase } from './database.js'
 import type { Caller } from './network/caller.js'
 import { findFreePort } from './network/loopback.js'
@@ -24,11 +25,16 @@ export interface ProcessOptions {
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
 /**
- * The command line from its source: what `bin/aquifer.js` starts may be an older build. Its standard input ends
- * with the process that runs the tests, and it with that: none is left behind by a test that was broken off.
+ * The command line as it is built, or else from its source, which takes twice as long to start. Its standard input
+ * ends with the process that runs the tests, and it with that: none is left behind by a test that was broken off.
  */
+const COMMAND_LINE =
+  faultOfBuild() === null
+    ? { flags: [], main: new URL('../../dist/src/cli/main.js', import.meta.url) }
+    : { flags: ['--import', 'tsx'], main: new URL('../../src/cli/main.ts', import.meta.url) }
+
 const MAIN = `process.stdin.on('end', () => process.kill(process.pid, 'SIGKILL')).resume().unref()
-import('${new URL('../../src/cli/main.ts', import.meta.url)}').then(({ main }) => main(process.argv))`
+import('${COMMAND_LINE.main}').then(({ main }) => main(process.argv))`
 
 /** The longest a process may take to be ready, ms. Two cores may be busy with other tests. */
 const START_MS = 40_000
@@ -72,7 +78,7 @@ export class AquiferProcess implements AsyncDisposable {
     const { server, identity } = readConfig(environment)
     const child = spawn(
       process.execPath,
-      ['--import', 'tsx', '--input-type=module', '--eval', MAIN, 'aquifer', command],
+      [...COMMAND_LINE.flags, '--input-type=module', '--eval', MAIN, 'aquifer', command],
       { cwd: ROOT, env: { PATH: process.env.PATH, ...environment }, stdio: ['pipe', 'pipe', 'pipe'] },
     )
     const started = new AquiferProcess(child, server.publicUrl, identity.did)

@@ -1,5 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
+const PAUSE_MS = 25
+const PAUSE_MAX_MS = 200
+
 /**
  * Looks until something is so. For what happens by itself and tells nobody; fails loudly with the last thing
  * seen.
@@ -11,10 +14,12 @@ export async function eventually<T>(
 ): Promise<T> {
   const endsAt = Date.now() + timeoutMs
   for (;;) {
+    const lookedAt = Date.now()
     const value = await look()
     if (isSo(value)) return value
     if (Date.now() > endsAt)
       throw new Error(`not so after ${timeoutMs} ms: ${JSON.stringify(value)?.slice(0, 2000)}`)
-    await sleep(25)
+    // A request with a signed token costs both ends some of the time that what is waited for needs.
+    await sleep(Math.min(Math.max(PAUSE_MS, 5 * (Date.now() - lookedAt)), PAUSE_MAX_MS))
   }
 }
