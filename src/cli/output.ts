@@ -9,6 +9,10 @@ export interface RecordOutput {
   readonly path: string | null
   /** Writes text that ends with a line. */
   write(lines: string): Promise<void>
+  /** What was written so far stands. */
+  keep(): void
+  /** Takes back what was written since. @returns false where that is out of our hands */
+  takeBack(): Promise<boolean>
   /** The file now has its name. */
   finish(): Promise<void>
   /** Leaves nothing behind. */
@@ -35,6 +39,8 @@ export async function openOutput(path: string | undefined): Promise<RecordOutput
 const STANDARD_OUTPUT: RecordOutput = {
   path: null,
   write: print,
+  keep: () => {},
+  takeBack: async () => false,
   finish: async () => {},
   abandon: async () => {},
   leave: async () => null,
@@ -51,14 +57,28 @@ async function targetOf(path: string): Promise<{ path: string; isFile: boolean }
 async function openFile(path: string, target: string): Promise<RecordOutput> {
   // Written beside its name and renamed at the end: an interrupted command leaves no half file under it.
   const partial = `${target}.partial`
-  const file = await open(partial, 'w')
+  await rm(partial, { force: true })
+  // Always at the end, also where something was taken back.
+  const file = await open(partial, 'a')
+  let [written, kept] = [0, 0]
   const abandon = async () => {
     await file.close().catch(() => {})
     await rm(partial, { force: true })
   }
   return {
     path,
-    write: (lines) => append(path, file, lines),
+    async write(lines) {
+      await append(path, file, lines)
+      written += Buffer.byteLength(lines)
+    },
+    keep() {
+      kept = written
+    },
+    async takeBack() {
+      await file.truncate(kept)
+      written = kept
+      return true
+    },
     async finish() {
       try {
         await file.sync()
@@ -84,7 +104,15 @@ async function openDevice(path: string): Promise<RecordOutput> {
     await close()
     return null
   }
-  return { path, write: (lines) => append(path, device, lines), finish: close, abandon: close, leave }
+  return {
+    path,
+    write: (lines) => append(path, device, lines),
+    keep: () => {},
+    takeBack: async () => false,
+    finish: close,
+    abandon: close,
+    leave,
+  }
 }
 
 async function append(path: string, file: FileHandle, lines: string): Promise<void> {

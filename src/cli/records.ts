@@ -27,11 +27,16 @@ export function streamRecords(id: string, options: RecordsOptions): Promise<numb
     const output = await openOutput(options.output)
     const isAll = !options.collection && !options.repo && options.limit === undefined
     const written = await allOrNothing(output, signal, () => {
-      const records = recordsOf(client, id, options, signal)
-      return write(records, output, options.limit, isAll ? job.totalRecords : null)
+      const pieces = piecesOf(client, id, options, signal)
+      return writePieces(pieces, output, isAll ? job.totalRecords : null)
     })
-    await conclude(job, written, output, options)
-    return EXIT.done
+    await conclude(job, written.records, output, options)
+    if (written.void === 0) return EXIT.done
+    process.stderr.write(
+      `${counted(written.void, 'repo')} changed under way, so that some of these records do not count: ` +
+        'of what is here twice the later does. A file given with --output has only what counts.\n',
+    )
+    return EXIT.incomplete
   })
 }
 
@@ -82,51 +87,67 @@ async function* wholeLines(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<st
   }
 }
 
+/** A part of what is asked for: `closed` after the last records of a repo, `void` where those since do not count. */
+type Piece = readonly RecordView[] | 'closed' | 'void'
+
 /** All of them in one stream; few of them by pages, as a stream would be broken off. */
-function recordsOf(
+function piecesOf(
   client: BackfillClient,
   id: string,
   { collection, repo, limit }: RecordsOptions,
   signal: AbortSignal,
-): AsyncIterable<RecordView> {
+): AsyncIterable<Piece> {
   const filter = { ...(collection && { collection }), ...(repo && { repo }) }
   if (limit === undefined) return exported(client.exportRecords(id, filter, { signal }))
-  return client.allRecords(id, { ...filter, limit: Math.min(limit, PAGE_RECORDS) }, { signal })
+  const paged = { ...filter, limit: Math.min(limit, PAGE_RECORDS) }
+  return portions(client.allRecords(id, paged, { signal }), limit)
 }
 
-async function* exported(
-  messages: AsyncIterable<ExportMessage>,
-): AsyncGenerator<RecordView, void, undefined> {
+async function* exported(messages: AsyncIterable<ExportMessage>): AsyncGenerator<Piece, void, undefined> {
   for await (const message of messages) {
-    if (message.type === 'records') yield* message.records
-    else if (message.type === 'repoRestarted')
-      process.stderr.write(`${message.did} was fetched anew meanwhile: all of its records follow again.\n`)
+    if (message.type === 'records') yield message.records
+    else if (message.type === 'repoComplete') yield 'closed'
+    else if (message.type === 'repoRestarted' || message.type === 'repoUnavailable') yield 'void'
   }
 }
 
-async function write(
-  records: AsyncIterable<RecordView>,
+/** How many records were written, and of how many repos some that do not count. */
+interface Written {
+  readonly records: number
+  readonly void: number
+}
+
+/** Writes records as they come; from a file it takes back what turns out not to count. */
+export async function writePieces(
+  pieces: AsyncIterable<Piece>,
   output: RecordOutput,
-  limit = Number.POSITIVE_INFINITY,
-  total: number | null = null,
-): Promise<number> {
+  total: number | null,
+): Promise<Written> {
   const line = new StatusLine(process.stderr)
   const rate = new Rate()
   // Whoever reads a pipe may write to the same terminal, as `jq` does: it would only be in the way there.
   const isShown = output.path !== null || fstatSync(process.stdout.fd).isFile()
-  let written = 0
+  let [records, kept, voided] = [0, 0, 0]
   try {
-    for await (const portion of portions(records, limit)) {
-      await output.write(portion.map(recordLine).join(''))
-      written += portion.length
+    for await (const piece of pieces) {
+      if (piece === 'closed') {
+        output.keep()
+        kept = records
+      } else if (piece === 'void') {
+        if (records > kept && !(await output.takeBack())) voided += 1
+        else records = kept
+      } else {
+        await output.write(piece.map(recordLine).join(''))
+        records += piece.length
+      }
       const now = Date.now()
-      rate.add(written, now)
-      if (isShown) line.show((columns) => describeRecords(written, total, rate.at(now), columns), now)
+      rate.add(records, now)
+      if (isShown) line.show((columns) => describeRecords(records, total, rate.at(now), columns), now)
     }
   } finally {
     line.clear()
   }
-  return written
+  return { records, void: voided }
 }
 
 function recordLine({ uri, cid, value }: RecordView): string {

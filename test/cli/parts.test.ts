@@ -1,5 +1,10 @@
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { openOutput } from '../../src/cli/output.js'
 import { describe as describeProgress, describeRecords, type Progress, Rate } from '../../src/cli/progress.js'
+import { writePieces } from '../../src/cli/records.js'
 import { exitCodeOf, summaryOf } from '../../src/cli/summary.js'
 import { Table } from '../../src/cli/table.js'
 import { count, duration, plain, truncate, widthOf } from '../../src/cli/text.js'
@@ -161,5 +166,40 @@ describe('what came of a job', () => {
       { status: 'completed', failedRepos: 1 },
     ].map(exitCodeOf)
     expect(codes).toEqual([0, 1, 1, 3])
+  })
+})
+
+describe('a file of records', () => {
+  test('has of each repo what counts, and its name only when it is whole', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'aquifer-records-'))
+    const file = join(folder, 'records.jsonl')
+    const of = (...rkeys: string[]) =>
+      rkeys.map((rkey) => ({
+        uri: `at://did:web:a.example/com.example.post/${rkey}`,
+        cid: 'bafy',
+        value: { text: 'ß' },
+      }))
+    async function* pieces() {
+      yield* [
+        of('a', 'b'),
+        'closed',
+        of('c'),
+        of('d'),
+        'void',
+        of('e'),
+        'closed',
+        'void',
+        of('f'),
+        'closed',
+      ] as const
+      expect(await readdir(folder)).toEqual(['records.jsonl.partial'])
+    }
+    const output = await openOutput(file)
+    expect(await writePieces(pieces(), output, null)).toEqual({ records: 4, void: 0 })
+    await output.finish()
+    const lines = (await readFile(file, 'utf8')).trimEnd().split('\n')
+    expect(lines.map((line) => JSON.parse(line).uri.at(-1))).toEqual(['a', 'b', 'e', 'f'])
+    expect(await readdir(folder)).toEqual(['records.jsonl'])
+    await rm(folder, { recursive: true })
   })
 })
