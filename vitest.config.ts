@@ -3,11 +3,14 @@ import { configDefaults, defineConfig } from 'vitest/config'
 /** Most of the time of most tests is waiting for a poll, a sweep or a process: three fill two cores. */
 const MAX_WORKERS = 3
 
-/**
- * Many small files that leave nothing behind in their process: one after the other in the same one, so that what
- * they import is loaded once and not by each of them.
- */
-const SHARED = ['test/unit/**/*.test.ts', 'test/store/**/*.test.ts', 'test/atproto/**/*.test.ts']
+/** Most of the time of these is a process that they start, or many of them. */
+const PROCESSES = ['cli', 'scripts', 'postgres'].map(below)
+
+/** Repos go from servers to the database: what takes a second takes many on a busy machine. */
+const ENGINE = ['engine', 'examples', 'network'].map(below)
+
+/** Minutes of random worlds: by "npm run oracle". */
+const ELSEWHERE = [...configDefaults.exclude, below('oracle')]
 
 const shared = {
   maxWorkers: MAX_WORKERS,
@@ -15,22 +18,29 @@ const shared = {
   hookTimeout: 60_000,
 }
 
+/** Leaves nothing behind in its process: what files import is loaded once, and not by each of them. */
+const inOneProcess = { ...shared, isolate: false }
+
 export default defineConfig({
   test: {
     ...shared,
     globalSetup: ['test/support/global-setup.ts'],
     reporters: ['default'],
     projects: [
-      { test: { ...shared, name: 'parts', include: SHARED, isolate: false } },
+      { test: { ...shared, name: 'processes', include: PROCESSES } },
+      { test: { ...inOneProcess, name: 'engine', include: ENGINE, testTimeout: 60_000 } },
       {
         test: {
-          ...shared,
-          name: 'whole',
-          include: ['test/**/*.test.ts'],
-          // Minutes of random worlds: by "npm run oracle".
-          exclude: [...configDefaults.exclude, 'test/oracle/**', ...SHARED],
+          ...inOneProcess,
+          name: 'parts',
+          include: [below('*')],
+          exclude: [...ELSEWHERE, ...PROCESSES, ...ENGINE],
         },
       },
     ],
   },
 })
+
+function below(folder: string): string {
+  return `test/${folder}/**/*.test.ts`
+}

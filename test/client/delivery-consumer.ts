@@ -29,7 +29,8 @@ const last = db.prepare('select coalesce(max(seq), 0) as seq from repo').get() a
 
 const client = new BackfillClient({
   ...{ service, did, key: await parsePrivateKey(key) },
-  retry: { firstDelayMs: 50, maxDelayMs: 300 },
+  // The service may be away when it starts, too.
+  retry: { firstDelayMs: 50, maxDelayMs: 300, attempts: 1_000 },
 })
 await client.consumeRecords(
   job,

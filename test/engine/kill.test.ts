@@ -78,8 +78,8 @@ test.concurrent('of two workers one drives a host; when it is killed, the other 
   await using here = await stage()
   const { standIns, bench, start } = here
   const { total, records, needed, asked, hosts } = await slowWorld(standIns, POST, {
-    repos: 40,
-    pauseMs: 30,
+    repos: 60,
+    pauseMs: 80,
     hosts: 1,
   })
   await using one = await start('worker')

@@ -1,4 +1,4 @@
-import { expect, vi } from 'vitest'
+import { expect } from 'vitest'
 import type { JobView } from '../../codegen/client/types/network/example/backfill/defs.js'
 import { Closers } from '../../src/closers.js'
 import { createDatabase, type TestDatabase } from '../support/database.js'
@@ -18,8 +18,6 @@ import {
 import { eventually } from '../support/wait.js'
 
 // What waits gives up late: two cores may be busy with other tests.
-vi.setConfig({ testTimeout: 60_000 })
-
 /** Often, because most of what these tests wait for is the next sweep. */
 export const SWEEP_EVERY_MS = 300
 

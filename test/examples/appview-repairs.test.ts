@@ -1,7 +1,7 @@
 import { encode, toBytes } from '@atcute/cbor'
 import { fromString, toCidLink } from '@atcute/cid'
 import { TID } from '@atproto/common-web'
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import {
   type Account,
   createAccounts,
@@ -18,8 +18,6 @@ import { AppView, eventuallyIn, eventuallyShows, STATUS } from './appview-suppor
 // What no PDS says, or not when it is wanted: the relay's firehose is a stand-in, everything else is real.
 
 // What waits gives up late: two cores may be busy with other tests.
-vi.setConfig({ testTimeout: 60_000 })
-
 let network: Network
 let service: TestService
 let appView: AppView
