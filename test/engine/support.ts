@@ -17,7 +17,6 @@ import {
 } from '../support/service.js'
 import { eventually } from '../support/wait.js'
 
-// What waits gives up late: two cores may be busy with other tests.
 /** Often, because most of what these tests wait for is the next sweep. */
 export const SWEEP_EVERY_MS = 300
 
