@@ -133,13 +133,15 @@ export async function writePieces(
       if (piece === 'closed') {
         output.keep()
         kept = records
-      } else if (piece === 'void') {
+        continue
+      }
+      if (piece === 'void') {
         if (records > kept && !(await output.takeBack())) voided += 1
         else records = kept
-      } else {
-        await output.write(piece.map(recordLine).join(''))
-        records += piece.length
+        continue
       }
+      await output.write(piece.map(recordLine).join(''))
+      records += piece.length
       const now = Date.now()
       rate.add(records, now)
       if (isShown) line.show((columns) => describeRecords(records, total, rate.at(now), columns), now)
