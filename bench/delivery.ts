@@ -102,6 +102,7 @@ async function startService(store: Store, url: string): Promise<Service> {
       DATABASE_URL: url,
       BACKFILL_ACCESS: 'open',
       QUOTA_REQUESTS_PER_MINUTE: '0',
+      QUOTA_STREAMS: '0',
       LOG_LEVEL: 'warn',
     },
   })

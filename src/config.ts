@@ -70,6 +70,8 @@ export interface Config {
     /** Repos of one job, named or discovered. */
     readonly reposPerJob: number | null
     readonly requestsPerMinute: number | null
+    /** Streams of records that a process hands over to it at the same time. */
+    readonly streams: number | null
   }
   readonly logLevel: LogLevel
 }
@@ -137,6 +139,7 @@ export function readConfig(env: Environment): Config {
       runningJobs: read.limit('QUOTA_RUNNING_JOBS', 20, 1_000_000),
       reposPerJob: read.limit('QUOTA_REPOS_PER_JOB', 0, 1_000_000_000),
       requestsPerMinute: read.limit('QUOTA_REQUESTS_PER_MINUTE', 3_000, 1_000_000),
+      streams: read.limit('QUOTA_STREAMS', 16, 1_000_000),
     },
     logLevel: read.choice('LOG_LEVEL', LOG_LEVELS, 'info'),
   }
@@ -180,6 +183,7 @@ export function describeConfig(config: Config): Record<string, string> {
     QUOTA_RUNNING_JOBS: String(config.quotas.runningJobs ?? 0),
     QUOTA_REPOS_PER_JOB: String(config.quotas.reposPerJob ?? 0),
     QUOTA_REQUESTS_PER_MINUTE: String(config.quotas.requestsPerMinute ?? 0),
+    QUOTA_STREAMS: String(config.quotas.streams ?? 0),
     LOG_LEVEL: config.logLevel,
   }
 }

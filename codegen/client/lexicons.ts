@@ -1355,6 +1355,11 @@ export const schemaDict = {
             description: 'The cursor is ahead of the job.',
           },
           {
+            name: 'QuotaExceeded',
+            description:
+              'The caller has as many streams of records open as it may have.',
+          },
+          {
             name: 'NotPermitted',
             description: "The caller lacks the permission 'read'.",
           },
@@ -1430,7 +1435,7 @@ export const schemaDict = {
       repoRestarted: {
         type: 'object',
         description:
-          'A repo was renewed while it was read: its records in the lines before do not count, and all of them follow again.',
+          'What the lines before have of a repo does not count, if there is any: it was renewed while it was read, or its account has changed since then. It follows again, unless it is gone.',
         required: ['did'],
         properties: {
           did: {
@@ -1441,7 +1446,8 @@ export const schemaDict = {
       },
       trailer: {
         type: 'object',
-        description: 'The last line of a whole stream.',
+        description:
+          'The last line of a whole stream: every repo that had an outcome when the stream began, and is asked for, is in the lines before with all of its records, as its receipt has them; or it is counted here, as it has none.',
         required: ['records', 'sha256', 'cursor', 'jobEnded'],
         properties: {
           records: {
@@ -1464,6 +1470,18 @@ export const schemaDict = {
             type: 'boolean',
             description:
               'Whether the job had ended when the stream began, so that nothing more comes.',
+          },
+          failedRepos: {
+            type: 'integer',
+            minimum: 0,
+            description:
+              'How many repos, of those asked for, were not fetched, because that failed. They are in no line.',
+          },
+          unavailableRepos: {
+            type: 'integer',
+            minimum: 0,
+            description:
+              'How many lines say that a repo has no records to be had.',
           },
         },
       },
@@ -2821,6 +2839,11 @@ export const schemaDict = {
             name: 'ConsumerTooSlow',
             description:
               'A message was not taken in time. Come back with the seq of the last repo that was closed.',
+          },
+          {
+            name: 'QuotaExceeded',
+            description:
+              'The caller has as many streams of records open as it may have.',
           },
           {
             name: 'NotPermitted',

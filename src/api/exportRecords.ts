@@ -10,8 +10,10 @@ import type {
   RepoUnavailable,
   Trailer,
 } from '../../codegen/server/types/network/example/backfill/exportRecords.js'
+import type { Caller } from '../auth/verifier.js'
 import { Delivery } from '../jobs/delivery.js'
 import { FeedError } from '../jobs/feed-error.js'
+import { unlessAborted } from '../jobs/feed-wait.js'
 import { openManifest } from '../jobs/manifest-document.js'
 import { hasEnded } from '../jobs/state.js'
 import { AnySignal } from '../signals.js'
@@ -19,7 +21,7 @@ import type { DeliveredRepo } from '../store/delivery.js'
 import type { DeletedRecord } from '../store/delivery-lines.js'
 import { type ApiContext, askerOf } from './context.js'
 import type { Methods } from './index.js'
-import { checkCursor, Rights } from './streams.js'
+import { checkCursor, type Deliveries, Rights } from './streams.js'
 import { deletedRecordView, receiptView } from './view.js'
 
 /** What a stream may be compressed by, the better one first: quickly rather than well, it is made while it is sent. */
@@ -31,30 +33,54 @@ const ENCODERS: Readonly<Record<string, () => Transform>> = {
 /** Shorter pieces are put together; a longer one goes out as it is. */
 const PIECE_LENGTH = 256 * 1024
 
-export function exportRecords(methods: Methods, ctx: ApiContext): void {
+export function exportRecords(methods: Methods, ctx: ApiContext, deliveries: Deliveries): void {
   const rights = new Rights(ctx)
+
+  /** What was asked for, and what it is called. */
+  async function open(params: QueryParams, credentials: Caller, signal: AbortSignal) {
+    if (params.manifest) {
+      checkIsWhole(params)
+      const pieces = await openManifest(ctx, askerOf(credentials), params.job)
+      return { pieces, filename: `${params.job}.manifest.jsonl` }
+    }
+    const context = { ...ctx, turns: deliveries.turns }
+    const delivery = await Delivery.open(context, askerOf(credentials), params).catch((error: unknown) => {
+      if (error instanceof FeedError) throw new XRPCError(400, error.message, error.code)
+      throw error
+    })
+    const assertMay = rights.ofFollower(credentials.did, delivery.job)
+    const pieces = linesOf(delivery, params.cursor ?? 0, { assertMay, signal })
+    return { pieces, filename: `${delivery.job.id}.jsonl` }
+  }
+
   methods.exportRecords({
     auth: ctx.auth('read'),
     handler: async ({ params, auth, req, signal }) => {
-      const { credentials } = auth
       checkCursor(req.url)
       const coding = preferredCoding(req.headers['accept-encoding'])
-      if (params.manifest) {
-        checkIsWhole(params)
-        const pieces = await openManifest(ctx, askerOf(credentials), params.job)
-        const stream = streamOf(await begun(pieces), [signal, ctx.stopping])
-        return answer(stream, `${params.job}.manifest.jsonl`, coding)
+      const end = deliveries.begin(auth.credentials)
+      const ends = new AnySignal(signal, ctx.stopping)
+      const over = () => {
+        ends[Symbol.dispose]()
+        end()
       }
-      const delivery = await Delivery.open(ctx, askerOf(credentials), params).catch((error: unknown) => {
-        if (error instanceof FeedError) throw new XRPCError(400, error.message, error.code)
-        throw error
-      })
-      const assertMay = rights.ofFollower(credentials.did, delivery.job)
-      const lines = linesOf(delivery, params.cursor ?? 0, assertMay)
-      const stream = streamOf(await begun(lines), [signal, ctx.stopping])
-      return answer(stream, `${delivery.job.id}.jsonl`, coding)
+      try {
+        const { pieces, filename } = await open(params, auth.credentials, ends.signal)
+        const lines = await begun(pieces, ends.signal)
+        const stream = Readable.from(lines, { objectMode: false, signal: ends.signal }).once('close', over)
+        return answer(stream, filename, coding)
+      } catch (error) {
+        over()
+        throw ends.signal.aborted ? endedEarly(ctx.stopping) : error
+      }
     },
   })
+}
+
+/** Nobody is told of a client that has left. */
+function endedEarly(stopping: AbortSignal): XRPCError {
+  if (stopping.aborted) return new XRPCError(503, 'The service is about to stop', 'ServiceUnavailable')
+  return new InvalidRequestError('The request was given up before its answer began')
 }
 
 /** @throws InvalidRequestError for a part of a manifest: it is signed as a whole */
@@ -62,14 +88,6 @@ function checkIsWhole({ collection, repo, cursor, changes }: QueryParams): void 
   const parts = { collection, repo, cursor, changes: changes || undefined }
   const part = Object.entries(parts).find(([, value]) => value !== undefined)
   if (part) throw new InvalidRequestError(`manifest is for the whole job: it cannot go with ${part[0]}`)
-}
-
-/** A stream that ends when one of the signals says so. */
-function streamOf(pieces: AsyncIterable<Buffer>, signals: readonly AbortSignal[]): Readable {
-  const ends = new AnySignal(...signals)
-  const stream = Readable.from(pieces, { objectMode: false, signal: ends.signal })
-  stream.once('close', () => ends[Symbol.dispose]())
-  return stream
 }
 
 function answer(stream: Readable, filename: string, coding: string | null) {
@@ -89,32 +107,57 @@ function answer(stream: Readable, filename: string, coding: string | null) {
 async function* linesOf(
   delivery: Delivery,
   cursor: number,
-  assertMay: () => Promise<void>,
+  { assertMay, signal }: { readonly assertMay: () => Promise<void>; readonly signal: AbortSignal },
 ): AsyncGenerator<Buffer, void, undefined> {
+  const { seq, status } = delivery.job
   const hash = createHash('sha256')
-  let records = 0
+  const counts = { records: 0, failedRepos: 0, unavailableRepos: 0 }
   let through = cursor
   let open: string | null = null
-  for await (const page of delivery.soFar()) {
+  for await (const page of delivery.soFar(signal)) {
     await assertMay()
-    for (const piece of pieces(page.repos, open)) {
+    for (const piece of pieces(page.repos, open, seq)) {
       hash.update(piece)
       yield piece
     }
     for (const repo of page.repos) {
-      for (const lines of repo.lines) records += lines.records
+      count(counts, repo)
       open = repo.ends ? null : repo.did
     }
-    through = page.through
+    through = Math.min(page.through, seq)
   }
-  const jobEnded = hasEnded(delivery.job.status)
-  yield Buffer.from(
-    line<Trailer>('trailer', { records, sha256: hash.digest('hex'), cursor: through, jobEnded }),
-  )
+  // What was handed over of a repo that is not there any more must not be taken for all of it.
+  if (open !== null) {
+    const last = Buffer.from(restartedLine(open))
+    hash.update(last)
+    yield last
+  }
+  const { records, ...repos } = counts
+  const sha256 = hash.digest('hex')
+  const trailer = { records, sha256, cursor: through, jobEnded: hasEnded(status), ...repos }
+  yield Buffer.from(line<Trailer>('trailer', trailer))
 }
 
-/** The lines of repos, some of them together. @param before the repo that was not at its end before */
-function* pieces(repos: readonly DeliveredRepo[], before: string | null): Generator<Buffer, void, undefined> {
+function count(
+  counts: { records: number; failedRepos: number; unavailableRepos: number },
+  repo: DeliveredRepo,
+) {
+  for (const lines of repo.lines) counts.records += lines.records
+  if (!repo.ends) return
+  if (repo.outcome.status === 'failed') counts.failedRepos += 1
+  if (repo.outcome.status === 'unavailable') counts.unavailableRepos += 1
+}
+
+/**
+ * The lines of repos, some of them together.
+ * @param before the repo that was not at its end before
+ * @param through the number to go on after; a repo beyond it may have come before
+ */
+function* pieces(
+  repos: readonly DeliveredRepo[],
+  before: string | null,
+  through: number,
+): Generator<Buffer, void, undefined> {
   let open = before
   let parts: Buffer[] = []
   let length = 0
@@ -124,6 +167,8 @@ function* pieces(repos: readonly DeliveredRepo[], before: string | null): Genera
   }
   for (const repo of repos) {
     if (open !== null && (repo.begins || repo.did !== open)) add(Buffer.from(restartedLine(open)))
+    const mayHaveCome = repo.begins && repo.seq > through && repo.outcome.status === 'completed'
+    if (mayHaveCome && repo.did !== open) add(Buffer.from(restartedLine(repo.did)))
     for (const { bytes, deleted = [] } of repo.lines) {
       add(bytes)
       for (const each of deleted) add(Buffer.from(deletedLine(each)))
@@ -132,7 +177,7 @@ function* pieces(repos: readonly DeliveredRepo[], before: string | null): Genera
       parts = []
       length = 0
     }
-    if (repo.ends) add(Buffer.from(closingLine(repo)))
+    if (repo.ends) add(Buffer.from(closingLine(repo, Math.min(repo.seq, through))))
     open = repo.ends ? null : repo.did
   }
   if (length > 0) yield together(parts)
@@ -142,9 +187,19 @@ function together(parts: readonly Buffer[]): Buffer {
   return parts.length === 1 ? parts[0]! : Buffer.concat(parts)
 }
 
-/** Pieces whose first one is there: what goes wrong at once is still an answer of its own. */
-async function begun<T>(pieces: AsyncGenerator<T, void, undefined>): Promise<AsyncIterable<T>> {
-  return withFirst(await pieces.next(), pieces)
+/**
+ * Pieces whose first one is there: what goes wrong at once is still an answer of its own.
+ * @throws what the first piece does; the reason of the signal
+ */
+async function begun<T>(
+  pieces: AsyncGenerator<T, void, undefined>,
+  signal: AbortSignal,
+): Promise<AsyncIterable<T>> {
+  const first = await unlessAborted(pieces.next(), signal)
+  if (first !== undefined) return withFirst(first, pieces)
+  // What is under way ends by itself.
+  pieces.return().catch(() => {})
+  throw signal.reason
 }
 
 async function* withFirst<T>(first: IteratorResult<T, void>, rest: AsyncGenerator<T, void, undefined>) {
@@ -156,15 +211,16 @@ async function* withFirst<T>(first: IteratorResult<T, void>, rest: AsyncGenerato
   }
 }
 
-function closingLine({ seq, did, outcome }: DeliveredRepo): string {
+/** @param cursor to go on after it */
+function closingLine({ did, outcome }: DeliveredRepo, cursor: number): string {
   switch (outcome.status) {
     case 'completed': {
       const { since } = outcome
       const receipt = receiptView(outcome.receipt)!
-      return line<RepoComplete>('repoComplete', { cursor: seq, ...(since && { since }), receipt })
+      return line<RepoComplete>('repoComplete', { cursor, ...(since && { since }), receipt })
     }
     case 'unavailable':
-      return line<RepoUnavailable>('repoUnavailable', { cursor: seq, did, reason: outcome.reason })
+      return line<RepoUnavailable>('repoUnavailable', { cursor, did, reason: outcome.reason })
     case 'failed':
       return ''
   }

@@ -19,6 +19,7 @@ import { putCaller } from './putCaller.js'
 import { refreshJob } from './refreshJob.js'
 import { resumeJob } from './resumeJob.js'
 import { retryJob } from './retryJob.js'
+import { Deliveries } from './streams.js'
 import { subscribeJob } from './subscribeJob.js'
 import { subscribeRecords } from './subscribeRecords.js'
 
@@ -28,6 +29,7 @@ export type Methods = Server['network']['example']['backfill']
 /** Every method, in the file named like it. */
 export function registerMethods(server: Server, ctx: ApiContext): void {
   const methods = server.network.example.backfill
+  const deliveries = new Deliveries(ctx)
   cancelJob(methods, ctx)
   deleteAllJobDetails(methods, ctx)
   deleteJobDetails(methods, ctx)
@@ -40,7 +42,7 @@ export function registerMethods(server: Server, ctx: ApiContext): void {
   createJob(methods, ctx)
   deleteCaller(methods, ctx)
   describeService(methods, ctx)
-  exportRecords(methods, ctx)
+  exportRecords(methods, ctx, deliveries)
   getJobStatus(methods, ctx)
   listCallers(methods, ctx)
   listJobRepos(methods, ctx)
@@ -48,5 +50,5 @@ export function registerMethods(server: Server, ctx: ApiContext): void {
   listRecords(methods, ctx)
   putCaller(methods, ctx)
   subscribeJob(methods, ctx)
-  subscribeRecords(methods, ctx)
+  subscribeRecords(methods, ctx, deliveries)
 }

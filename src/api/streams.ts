@@ -1,8 +1,12 @@
 import { InvalidRequestError, XRPCError } from '@atproto/xrpc-server'
 import { notPermitted } from '../auth/errors.js'
+import type { Caller } from '../auth/verifier.js'
+import type { Config } from '../config.js'
+import { RequestError } from '../errors.js'
 import { Standings } from '../jobs/callers.js'
 import { FeedError } from '../jobs/feed-error.js'
 import { maySee } from '../jobs/read.js'
+import { Turns } from '../jobs/turns.js'
 import { type ApiContext, askerOf } from './context.js'
 import { toXrpcError } from './errors.js'
 
@@ -16,6 +20,42 @@ export function checkCursor(url = ''): void {
   const cursor = new URL(url, 'http://localhost').searchParams.get('cursor')
   if (cursor !== null && !/^\d{1,15}$/.test(cursor))
     throw new InvalidRequestError('cursor is not a number that this method gave out')
+}
+
+/** Of a process's connections to the database, so many may read for deliveries: one of as many as this. */
+const CONNECTIONS_PER_TURN = 3
+
+/** What a process hands over at the same time: so much to a caller, and page by page in turns. */
+export class Deliveries {
+  readonly turns: Turns
+  readonly #most: number | null
+  readonly #open = new Map<string, number>()
+
+  constructor({ config }: { readonly config: Pick<Config, 'database' | 'quotas'> }) {
+    this.turns = new Turns(Math.max(1, Math.floor(config.database.connections / CONNECTIONS_PER_TURN)))
+    this.#most = config.quotas.streams
+  }
+
+  /**
+   * Lets a caller have one more stream, until the function is called. Admins have as many as they want.
+   * @throws RequestError `QuotaExceeded`
+   */
+  begin({ did, permissions }: Pick<Caller, 'did' | 'permissions'>): () => void {
+    const open = this.#open.get(did) ?? 0
+    if (this.#most !== null && open >= this.#most && !permissions.has('admin')) {
+      const said = `${did} has ${open} streams of records open, and may have ${this.#most} at the same time`
+      throw new RequestError('QuotaExceeded', said)
+    }
+    this.#open.set(did, open + 1)
+    let hasEnded = false
+    return () => {
+      if (hasEnded) return
+      hasEnded = true
+      const left = this.#open.get(did)! - 1
+      if (left > 0) this.#open.set(did, left)
+      else this.#open.delete(did)
+    }
+  }
 }
 
 /** Rights may be taken away while a stream is open. */

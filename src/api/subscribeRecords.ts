@@ -18,23 +18,29 @@ import { isRetryable } from '../verdict.js'
 import { type ApiContext, askerOf } from './context.js'
 import type { Methods } from './index.js'
 import { EncodedMessage } from './messages.js'
-import { checkCursor, isTooSlow, Rights, refuse } from './streams.js'
+import { checkCursor, type Deliveries, isTooSlow, Rights, refuse } from './streams.js'
 import { deletedRecordView, receiptView } from './view.js'
 
 /** What a message holds at most; the bytes are those of its records, which leaves some for the rest. */
 const RECORDS_MAX = 500
 const BYTES_MAX = 1024 * 1024 - 1024
 
-export function subscribeRecords(methods: Methods, ctx: ApiContext): void {
+export function subscribeRecords(methods: Methods, ctx: ApiContext, deliveries: Deliveries): void {
   const rights = new Rights(ctx)
   const auth = ctx.auth('read')
   methods.subscribeRecords({
     auth: (request) => auth(request).catch((error: unknown) => refuse(ctx, error)),
     handler: async function* ({ params, auth, req, signal }) {
       using ends = new AnySignal(signal, ctx.stopping)
+      let end: (() => void) | null = null
       try {
         checkCursor(req.url)
-        const delivery = await Delivery.open(ctx, askerOf(auth.credentials), params)
+        end = deliveries.begin(auth.credentials)
+        const delivery = await Delivery.open(
+          { ...ctx, turns: deliveries.turns },
+          askerOf(auth.credentials),
+          params,
+        )
         const assertMay = rights.ofFollower(auth.credentials.did, delivery.job)
         const messages = takenInTime(messagesOf(delivery.follow(ends.signal)))
         for await (const message of ctx.metrics.followed('subscribeRecords', messages, isTooSlow)) {
@@ -43,6 +49,8 @@ export function subscribeRecords(methods: Methods, ctx: ApiContext): void {
         }
       } catch (error) {
         refuse(ctx, error)
+      } finally {
+        end?.()
       }
     },
   })
@@ -66,9 +74,10 @@ async function* messagesOf(pages: AsyncIterable<DeliveryPage>) {
 class Parts {
   readonly #encoder = new RecordEncoder()
   readonly #head = new CborWriter()
-  /** The number of the next message, of the repo that has this seq. */
+  /** Repos of which some has been handed over, and not all: one may come again much later, under another number. */
+  readonly #open = new Set<string>()
+  /** The number of the next message. */
   #part = 0
-  #seq = 0
 
   #message({ seq, did }: DeliveredRepo, { rev, level }: DeliveredReceipt): RecordsMessage {
     const fields = { seq, part: this.#part, did, ...(rev !== null && { rev }), level }
@@ -90,11 +99,12 @@ class Parts {
 
   /** The messages with the records of a repo, and those that are gone: as few as hold them. */
   *of(repo: DeliveredRepo): Generator<RecordsMessage | EncodedMessage<RecordsDeleted>, void, undefined> {
+    const isRestarted = repo.begins && this.#open.has(repo.did)
+    if (repo.ends) this.#open.delete(repo.did)
+    else this.#open.add(repo.did)
     if (repo.outcome.status !== 'completed') return
     const { receipt } = repo.outcome
-    const isRestarted = repo.begins && this.#seq === repo.seq
     if (repo.begins) this.#part = 0
-    this.#seq = repo.seq
     for (const { bytes } of repo.lines) {
       for (let from = 0; from < bytes.length; ) {
         const next = this.#encoder.add(bytes, from, BYTES_MAX)

@@ -8,6 +8,7 @@ import { FeedError } from './feed-error.js'
 import { unlessAborted } from './feed-wait.js'
 import { assertHasDetails, didOf, getJob } from './read.js'
 import { hasEnded } from './state.js'
+import type { Turns } from './turns.js'
 
 /** How often a job that runs is looked at when nobody says that something has changed, */
 const LOOK_EVERY_MS = 1_000
@@ -17,6 +18,9 @@ const LOOK_PAUSE_MS = 100
 /** Larger pages are read faster; but there may be very many who follow, and each has two of them at hand. */
 const EXPORT_PAGE_BYTES = 4 * 1024 * 1024
 const FOLLOW_PAGE_BYTES = 1024 * 1024
+
+/** An export tells a repo twice at most, or else this many: whoever moves repos on for ever makes none endless. */
+const AGAIN_AT_LEAST = 1_000
 
 /** How long one message may lie there. */
 const TAKE_MS = 60_000
@@ -31,15 +35,26 @@ export interface DeliveryWish {
   readonly cursor?: number | undefined
 }
 
+/** What a delivery works with: its pages take turns with those of others, so that they leave connections to the rest. */
+export type DeliveryContext = JobsContext & { readonly turns: Turns }
+
 /** What a job has come to, for one who asked. */
 export class Delivery {
   readonly job: JobRow
-  readonly #ctx: JobsContext
+  readonly #ctx: DeliveryContext
+  readonly #asker: string
   readonly #query: Pick<DeliveryQuery, 'collection' | 'did' | 'changes'>
   readonly #cursor: number
 
-  private constructor(ctx: JobsContext, job: JobRow, wish: DeliveryWish, did: string | null) {
+  private constructor(
+    ctx: DeliveryContext,
+    asker: Asker,
+    job: JobRow,
+    wish: DeliveryWish,
+    did: string | null,
+  ) {
     this.#ctx = ctx
+    this.#asker = asker.did
     this.job = job
     this.#query = { collection: wish.collection ?? null, did, changes: wish.changes ?? false }
     this.#cursor = wish.cursor ?? 0
@@ -49,7 +64,7 @@ export class Delivery {
    * Opens what a job has come to.
    * @throws RequestError `JobNotFound`, `DetailsDeleted`, `InvalidRequest`; FeedError `FutureCursor`
    */
-  static async open(ctx: JobsContext, asker: Asker, wish: DeliveryWish): Promise<Delivery> {
+  static async open(ctx: DeliveryContext, asker: Asker, wish: DeliveryWish): Promise<Delivery> {
     const job = await getJob(ctx, asker, wish.job)
     assertHasDetails(job)
     if (wish.changes && job.refreshes === null) {
@@ -61,19 +76,25 @@ export class Delivery {
     if (wish.cursor !== undefined && wish.cursor > job.seq)
       throw new FeedError('FutureCursor', `The cursor is ${wish.cursor}, but the job is at ${job.seq}`)
     const did = wish.repo === undefined ? null : await didOf(ctx, wish.repo)
-    return new Delivery(ctx, job, wish, did)
+    return new Delivery(ctx, asker, job, wish, did)
   }
 
   /**
-   * Everything that there was when the delivery was opened. The next page is read while one is taken, and no
-   * further.
-   * @throws RequestError `DetailsDeleted`, `JobNotFound`
+   * Everything that there was when the delivery was opened. A repo of it may have got a number beyond the job's since
+   * then, as its account has changed: it comes at the end, whether it came before or not. The next page is read while
+   * one is taken, and no further.
+   * @throws RequestError `DetailsDeleted`, `JobNotFound`; the reason of the signal
    */
-  async *soFar(): AsyncGenerator<DeliveryPage, void, undefined> {
+  async *soFar(signal: AbortSignal): AsyncGenerator<DeliveryPage, void, undefined> {
     const reader = this.#reader(this.job.seq, EXPORT_PAGE_BYTES)
-    for (let next = read(reader); ; ) {
+    let again = 0
+    for (let next = this.#read(reader, signal); ; ) {
       const page = await next
-      if (page.more) next = read(reader)
+      again += page.repos.filter(({ seq, begins }) => begins && seq > this.job.seq).length
+      if (again > Math.max(this.job.completed, AGAIN_AT_LEAST)) {
+        throw new Error(`repos of job ${this.job.id} move on as fast as they are handed over`)
+      }
+      if (page.more) next = this.#read(reader, signal)
       yield page
       if (!page.more) return
     }
@@ -119,7 +140,7 @@ export class Delivery {
   async #try(reader: DeliveryReader, signal: AbortSignal): Promise<DeliveryPage | undefined> {
     for (let isFirst = true; !signal.aborted; isFirst = false) {
       try {
-        return await unlessAborted(read(reader), signal)
+        return await unlessAborted(this.#read(reader, signal), signal)
       } catch (error) {
         if (!isDatabaseTrouble(error)) throw error
         const told = { err: error, job: this.job.id, triedAgainInMs: LOOK_EVERY_MS }
@@ -129,18 +150,20 @@ export class Delivery {
     }
     return undefined
   }
-}
 
-function read(reader: DeliveryReader): Promise<DeliveryPage> {
-  const page = reader.page().catch((error: unknown) => {
-    if (!(error instanceof DetailsGone)) throw error
-    throw error.details === null
-      ? new RequestError('JobNotFound', 'The job is gone')
-      : new RequestError('DetailsDeleted', 'The details of the job were deleted')
-  })
-  // Read ahead for somebody who may leave before.
-  page.catch(() => {})
-  return page
+  #read(reader: DeliveryReader, signal: AbortSignal): Promise<DeliveryPage> {
+    const page = this.#ctx.turns
+      .run(this.#asker, () => reader.page(signal))
+      .catch((error: unknown) => {
+        if (!(error instanceof DetailsGone)) throw error
+        throw error.details === null
+          ? new RequestError('JobNotFound', 'The job is gone')
+          : new RequestError('DetailsDeleted', 'The details of the job were deleted')
+      })
+    // Read ahead for somebody who may leave before.
+    page.catch(() => {})
+    return page
+  }
 }
 
 /**

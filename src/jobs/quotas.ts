@@ -4,8 +4,8 @@ import { RequestError } from '../errors.js'
 import { type CallerRow, countUnfinishedJobs, findCaller } from '../store/callers.js'
 import type { Trx } from '../store/database.js'
 
-/** What a caller may use; null is no limit. */
-export type Quotas = Config['quotas']
+/** What a caller may use, and may have been given more or less of; null is no limit. */
+export type Quotas = Omit<Config['quotas'], 'streams'>
 
 const NO_LIMITS: Quotas = { runningJobs: null, reposPerJob: null, requestsPerMinute: null }
 

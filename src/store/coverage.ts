@@ -41,9 +41,11 @@ export function storedIn(repos: readonly number[]) {
 
 /** Of `stored.nsid`: whether a list of patterns, as a job has it, holds it. @param collections the list's column */
 export function wants(collections: string) {
-  const list = sql.ref(collections)
-  return sql<SqlBool>`(${list} is null or exists (
-    select from unnest(${list}) as pattern
+  return sql.raw<SqlBool>(wanted(collections))
+}
+
+/** The same as text. */
+export const wanted = (collections: string) => `(${collections} is null or exists (
+    select from unnest(${collections}) as pattern
     where case when pattern like '%.*' then starts_with(stored.nsid, left(pattern, -1)) else stored.nsid = pattern end
   ))`
-}

@@ -1,6 +1,7 @@
 import { sql } from 'kysely'
 import pg from 'pg'
 import type { FailureClass, JobDetails, JobStatus, Level, Method, UnavailableReason } from '../verdict.js'
+import { BEST_RECEIPT } from './best-receipt.js'
 import { storedIn, wants } from './coverage.js'
 import type { Db } from './database.js'
 import { copyObjects } from './delivery-copy.js'
@@ -14,7 +15,10 @@ export interface DeliveryQuery {
   readonly did: string | null
   /** Only what has changed since the job that this one refreshes, where that is known of a repo. */
   readonly changes?: boolean
-  /** Only what has a lower number, or this one; null for all there will be. */
+  /**
+   * Only what had a lower number, or this one, when the reading began, even if it has got a higher one since then;
+   * null for all there will be.
+   */
   readonly through: number | null
   /** About how long a page may be. */
   readonly pageBytes?: number
@@ -99,6 +103,18 @@ const ROWS_AT_FIRST = 100
 const REPOS_AT_FIRST = 20
 const REPOS_MAX = 1_000
 
+/**
+ * The receipts of repos looked up at once take about so much; a single one may take more. How long a compressed one is
+ * nobody knows without reading it: by what is usual, as long as if it named as many collections as it may.
+ */
+const LOOK_BYTES = 4 * 1024 * 1024
+const RECEIPT_BYTES = `case
+  when pg_column_compression(counts) is null then pg_column_size(counts) else 64 * least(records, 5000)
+end`
+
+/** Names of collections kept from page to page: strangers may make up ever more of them. */
+const COLLECTIONS_KNOWN = 10_000
+
 /** So many records of a collection are looked up first when only changes are wanted: nobody knows how many there are. */
 const CHANGES_AT_FIRST = 200
 
@@ -126,6 +142,8 @@ export class DeliveryReader {
   readonly #query: DeliveryQuery
   readonly #collectionIds = new Map<string, number>()
   #place: Place
+  /** By the database's clock. */
+  #beganAt: string | null = null
 
   /** @param after the number of the last repo that is not wanted any more */
   constructor(db: Db, query: DeliveryQuery, after: number) {
@@ -136,10 +154,11 @@ export class DeliveryReader {
 
   /**
    * The next page. One that could not be read may be asked for again.
-   * @throws DetailsGone
+   * @throws DetailsGone; the reason of the signal
    */
-  async page(): Promise<DeliveryPage> {
+  async page(signal?: AbortSignal): Promise<DeliveryPage> {
     for (;;) {
+      signal?.throwIfAborted()
       const read = await this.#db.connection().execute((connection) => this.#readOn(connection))
       // Only with a page that is handed out: the database may go away as late as at the end of the transaction.
       this.#place = read.next
@@ -160,9 +179,10 @@ export class DeliveryReader {
   /** Reads a page in a transaction of its own. There is none where the first record turns out to be large. */
   async #read(db: Db): Promise<{ page: DeliveryPage | null; next: Place }> {
     const { after, look, isLarge } = this.#place
-    const job = await beginWithJob(db, this.#query, { after, limit: look })
+    const job = await beginWithJob(db, this.#query, { after, limit: look, beganAt: this.#beganAt })
     if (job?.details !== 'kept') throw new DetailsGone(job?.details ?? null)
-    const { status, error, ended } = job
+    const { status, error, ended, isLast } = job
+    this.#beganAt ??= job.readAt
     // Numbers become visible in order: whoever sees one sees all below it.
     const through = Math.max(after, Math.min(this.#query.through ?? job.seq, job.seq))
     if (ended.length === 0) {
@@ -170,7 +190,6 @@ export class DeliveryReader {
       const page = { status, error, repos: [], through, more: false }
       return { page, next: { ...this.#place, after: through, open: null } }
     }
-    const isLast = ended.length < look
     await this.#learnCollections(db, ended)
     const plan = this.#plan(ended, await changedCollections(db, this.#query, ended))
     const ranges = plan.flatMap((repo) => repo.ranges)
@@ -179,13 +198,16 @@ export class DeliveryReader {
     const next = { ...this.#place, ...place }
     if (repos.length === 0) return { page: null, next }
     const isWhole = isLast && repos.length === ended.length && place.open === null
-    const end = isWhole ? through : (repos.findLast((repo) => repo.ends)?.seq ?? after)
+    const end = isWhole
+      ? Math.max(through, repos.at(-1)!.seq)
+      : (repos.findLast((repo) => repo.ends)?.seq ?? after)
     const rows = rowsOf(repos, this.#query.pageBytes ?? BYTES_MAX) ?? this.#place.rows
     const page = { status, error, repos, through: end, more: !isWhole }
     return { page, next: { ...next, after: end, look: lookOf(look, repos.length), rows } }
   }
 
   async #learnCollections(db: Db, ended: readonly EndedRepo[]): Promise<void> {
+    if (this.#collectionIds.size > COLLECTIONS_KNOWN) this.#collectionIds.clear()
     const named = new Set(ended.flatMap(({ own }) => Object.keys(own?.counts ?? {})))
     const unknown = [...named].filter((nsid) => !this.#collectionIds.has(nsid))
     if (unknown.length === 0) return
@@ -325,7 +347,7 @@ interface EndedRepo {
   readonly account: UnavailableReason | null
   /** Another one whenever any receipt of the repo is made or renewed: all of them have to do with its rows. */
   readonly version: string | null
-  /** The one for the job's scope. */
+  /** The one that says what there is of the job's scope now. */
   readonly own: (Omit<DeliveredReceipt, 'did' | 'completed_at'> & { readonly completed_at: string }) | null
 }
 
@@ -334,59 +356,93 @@ interface Job {
   readonly details: JobDetails
   readonly error: string | null
   readonly seq: number
+  readonly readAt: string
 }
 
-/** Begins a transaction with a job, and the next of its repos that have an outcome, in the order of their numbers. */
+interface Looked extends Job {
+  readonly ended: readonly EndedRepo[]
+  /** There are no more of them. */
+  readonly isLast: boolean
+}
+
+/**
+ * Begins a transaction with a job, and the next of its repos that have an outcome, in the order of their numbers.
+ * @param beganAt when the reading began; null where this is its beginning
+ */
 async function beginWithJob(
   db: Db,
   { job, scope, did, through }: DeliveryQuery,
-  { after, limit }: { after: number; limit: number },
-): Promise<(Job & { readonly ended: EndedRepo[] }) | null> {
+  { after, limit, beganAt }: { after: number; limit: number; beganAt: string | null },
+): Promise<Looked | null> {
   // An account by its key alone: asked for more, a planner without statistics walks all repos of the job.
   const repos =
     did === null
       ? 'select * from job_repo'
       : `select * from job_repo where did = ${pg.escapeLiteral(did)} offset 0`
+  // What becomes of an account later gives its repo another number, and leaves the moment at which it ended.
+  const began = beganAt === null ? 'now()' : `${pg.escapeLiteral(beganAt)}::timestamptz`
+  const isWanted =
+    through === null ? 'true' : `(job_repo.seq <= ${through} or job_repo.changed_at <= ${began})`
   const query = `
-    select job.status, job.details, job.error, p.seq, r.seq as r, r.did, r.repo, r.status as outcome,
-      r.failure, r.message, r.reason, r.since_rev as "sinceRev",
+    select job.status, job.details, job.error, p.seq, now() as "readAt",
+      r."isBehind", r.seq as r, r.did, r.repo, r.status as outcome, r.failure, r.message, r.reason, r.since_rev as "sinceRev",
       (select a.reason from account_state a where a.repo = r.repo) as account,
       (
         select string_agg(receipt.scope || ' ' || receipt.completed_at, ',' order by receipt.scope)
         from receipt where receipt.repo = r.repo and r.status = 'completed'
       ) as version,
       (
-        select row_to_json(own) from (
-          select receipt.rev, data_cid, counts, method, level, completed_at, records as receipt_records,
-            host.origin as receipt_origin, unreadable, unreadable_first
-          from receipt join host on host.id = receipt.host
-          where receipt.repo = r.repo and receipt.scope = ${scope} and r.status = 'completed'
-        ) own
+        select row_to_json(told) from (
+          select best.rev, best.data_cid, best.counts, best.method, best.level, best.completed_at,
+            best.records as receipt_records, host.origin as receipt_origin, best.unreadable, best.unreadable_first
+          from receipt own cross join ${BEST_RECEIPT} join host on host.id = best.host
+          where own.repo = r.repo and own.scope = ${scope} and r.status = 'completed' and not r."isBehind"
+        ) told
       ) as own
     from job
     join job_progress p on p.job = job.key
     left join lateral (
-      select * from (${repos}) job_repo
-      where job_repo.job = ${job} and job_repo.seq > ${after}
-        and job_repo.seq <= ${through ?? Number.MAX_SAFE_INTEGER}
-        and job_repo.status in ('completed', 'unavailable', 'failed')
-      order by job_repo.seq
-      limit ${limit}
+      select page.*, coalesce(
+        sum(bytes) over (order by seq rows between unbounded preceding and 1 preceding) > ${LOOK_BYTES}, false
+      ) as "isBehind"
+      from (
+        select job_repo.*, (
+          select max(${RECEIPT_BYTES}) from receipt where receipt.repo = job_repo.repo
+        ) as bytes
+        from (${repos}) job_repo
+        where job_repo.job = ${job} and job_repo.seq > ${after} and ${isWanted}
+          and job_repo.status in ('completed', 'unavailable', 'failed')
+        order by job_repo.seq
+        limit ${limit}
+      ) page
     ) r on true
     where job.key = ${job}
     order by r.seq`
   const rows = await copyObjects<
     Job & { readonly r: EndedRepo['seq'] | null } & Omit<EndedRepo, 'seq' | 'status'> & {
         readonly outcome: EndedRepo['status']
+        readonly isBehind: boolean | null
       }
   >(db, query, { before: 'start transaction isolation level repeatable read read only' })
   const [first] = rows
   if (first === undefined) return null
-  const { status, details, error, seq } = first
-  const ended = rows.flatMap(({ r, outcome, status: _, details: __, error: ___, seq: ____, ...repo }) =>
-    r === null ? [] : [{ seq: r, status: outcome, ...repo }],
-  )
-  return { status, details, error, seq, ended }
+  const { status, details, error, seq, readAt } = first
+  const found = rows.filter(({ r }) => r !== null)
+  const ended = found
+    .filter(({ isBehind }) => !isBehind)
+    .map(({ r, did, repo, outcome, failure, message, reason, sinceRev, account, version, own }) => {
+      const ending = { status: outcome, failure, message, reason, sinceRev }
+      return { seq: r!, did, repo, ...ending, account, version, own }
+    })
+  return {
+    status,
+    details,
+    error,
+    seq,
+    readAt,
+    ended,
+    isLast: ended.length < limit && ended.length === found.length,
+  }
 }
 
 /** What became of a repo: of one that was completed, also what has become of its account since then. */

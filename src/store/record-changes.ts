@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import type { UnavailableReason } from '../verdict.js'
+import { BEST_RECEIPT } from './best-receipt.js'
 import { storedIn, wants } from './coverage.js'
 import type { Db, Trx } from './database.js'
 import type { DeliveredReceipt, Outcome } from './delivery.js'
@@ -138,15 +139,11 @@ async function receiptsOf(
 ): Promise<Map<number, Receipt>> {
   const numbers = repos.filter(({ status }) => status === 'completed').map(({ repo }) => repo)
   if (numbers.length === 0) return new Map()
-  const rows = await trx
-    .selectFrom('receipt')
-    .innerJoin('host', 'host.id', 'receipt.host')
-    .select(['repo', 'rev', 'data_cid', 'counts', 'method', 'level', 'completed_at'])
-    .select(['records as receipt_records', 'host.origin as receipt_origin'])
-    .select(['unreadable', 'unreadable_first'])
-    .where('scope', '=', scope)
-    .where('repo', '=', sql<number>`any(${numbers}::bigint[])`)
-    .execute()
+  const { rows } = await sql<Receipt & { repo: number }>`
+    select own.repo, best.rev, best.data_cid, best.counts, best.method, best.level, best.completed_at,
+      best.records as receipt_records, host.origin as receipt_origin, best.unreadable, best.unreadable_first
+    from receipt own cross join ${sql.raw(BEST_RECEIPT)} join host on host.id = best.host
+    where own.scope = ${scope} and own.repo = any(${numbers}::bigint[])`.execute(trx)
   return new Map(rows.map(({ repo, ...receipt }) => [repo, receipt]))
 }
 

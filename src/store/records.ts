@@ -1,4 +1,5 @@
 import { sql } from 'kysely'
+import { BEST_RECEIPT } from './best-receipt.js'
 import type { Db } from './database.js'
 
 /** Where a reading of a job's records stands: after this record of this repo. */
@@ -129,15 +130,13 @@ async function rangesOf(
 ): Promise<Range[]> {
   if (repos.length === 0) return []
   const numbers = repos.map(({ repo }) => repo)
-  const receipts = await db
-    .selectFrom('receipt')
-    .select(['repo', 'counts'])
-    .where('scope', '=', query.scope)
-    .where('repo', '=', sql<number>`any(${numbers}::bigint[])`)
-    .where(sql<boolean>`repo <> all (array(
-      select a.repo from account_state a where a.reason is not null and a.repo = any(${numbers}::bigint[])
-    ))`)
-    .execute()
+  const { rows: receipts } = await sql<{ repo: number; counts: Record<string, number> }>`
+    select own.repo, best.counts
+    from receipt own cross join ${sql.raw(BEST_RECEIPT)}
+    where own.scope = ${query.scope} and own.repo = any(${numbers}::bigint[])
+      and own.repo <> all (array(
+        select a.repo from account_state a where a.reason is not null and a.repo = any(${numbers}::bigint[])
+      ))`.execute(db)
   const countsOf = new Map(receipts.map(({ repo, counts }) => [repo, counts]))
   const idOf = await collectionIds(db, query.collection, [...countsOf.values()])
   return repos.flatMap(({ seq, did, repo }) => {

@@ -1,5 +1,6 @@
 import { type SqlBool, sql } from 'kysely'
 import type { RepoStatus } from '../verdict.js'
+import { BEST_RECEIPT, type BestReceipt } from './best-receipt.js'
 import type { Db } from './database.js'
 
 /** A repo that is due, as its driver takes it up. */
@@ -118,8 +119,12 @@ export async function listRepos(
     .selectFrom(repos.as('r'))
     .leftJoin('host as h', 'h.id', 'r.host')
     .leftJoin('identity as i', 'i.did', 'r.did')
-    .leftJoin('receipt as c', (join) =>
-      join.onRef('c.repo', '=', 'r.repo').on('c.scope', '=', page.scope).on('r.status', '=', 'completed'),
+    .leftJoinLateral(
+      sql<BestReceipt>`(
+        select best.* from receipt own cross join ${sql.raw(BEST_RECEIPT)}
+        where own.repo = r.repo and own.scope = ${page.scope} and r.status = 'completed'
+      )`.as<'c'>('c'),
+      (join) => join.onTrue(),
     )
     .leftJoin('host as ch', 'ch.id', 'c.host')
     .select([

@@ -23,10 +23,11 @@ import * as refreshJob from '../../codegen/client/types/network/example/backfill
 import * as resumeJob from '../../codegen/client/types/network/example/backfill/resumeJob.js'
 import * as retryJob from '../../codegen/client/types/network/example/backfill/retryJob.js'
 import { moveJob } from '../../src/store/transitions.js'
-import { createPlcCaller } from '../support/network/caller.js'
+import { type Caller, createPlcCaller } from '../support/network/caller.js'
 import { type Backfill, startTestService, type TestService } from '../support/service.js'
 import { newAddress } from './auth-support.js'
-import { type Directory, exchange, startDirectory } from './support.js'
+import { openStream } from './subscribeJob-support.js'
+import { type Directory, exchange, nsid, startDirectory } from './support.js'
 
 /** What the lexicons promise against what the service does. */
 
@@ -58,6 +59,7 @@ let backfill: Backfill
 let backfillDid: string
 let admin: Backfill
 let exhausted: Backfill
+let exhaustedCaller: Caller
 let exhaustedDid: string
 let outsider: Backfill
 
@@ -71,6 +73,7 @@ beforeAll(async () => {
     BACKFILL_ALLOW: caller!.did,
     BACKFILL_ADMINS: boss!.did,
     TRUST_PROXY: '1',
+    QUOTA_STREAMS: '1',
   }
   service = await startTestService({ network, engine: false, environment })
   backfill = service.as(caller!)
@@ -78,6 +81,7 @@ beforeAll(async () => {
   outsider = service.as(other!)
   admin = service.as(boss!)
   exhausted = service.as(poor!)
+  exhaustedCaller = poor!
   exhaustedDid = poor!.did
   await admin.putCaller({ did: exhaustedDid, permissions: ['create'], quotas: { runningJobs: 1 } })
 })
@@ -262,6 +266,15 @@ const errors: Record<string, Record<string, Provoke>> = {
     DirectoryUnavailable: async () => {
       const { data } = await backfill.createJob({ collections })
       await backfill.exportRecords({ job: data.id, repo: 'ada.example' })
+    },
+    QuotaExceeded: async () => {
+      const quotas = { runningJobs: 999 }
+      await admin.putCaller({ did: exhaustedDid, permissions: ['read', 'create'], quotas })
+      const { data } = await exhausted.createJob({ collections })
+      const running = { job: data.id }
+      await using _stream = await openStream(service, exhaustedCaller, running, {}, nsid('subscribeRecords'))
+      // Until the stream counts, which does not end before the job does.
+      for (;;) await exhausted.exportRecords(running)
     },
     FutureCursor: async () => backfill.exportRecords({ job: await cancelled(), cursor: 1_000_000 }),
     ManifestNotReady: async () => {

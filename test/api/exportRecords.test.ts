@@ -3,8 +3,19 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { gunzipSync, zstdDecompressSync } from 'node:zlib'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { preferredCoding } from '../../src/api/exportRecords.js'
+import { tellAccounts } from '../../src/store/accounts.js'
+import { CollectionIds } from '../../src/store/collections.js'
 import { deleteDetails } from '../../src/store/details.js'
-import { completion, LIKE, POST, record, writeSteps } from '../support/fixtures.js'
+import {
+  addJob,
+  completion,
+  inTransaction,
+  LIKE,
+  POST,
+  record,
+  step,
+  writeSteps,
+} from '../support/fixtures.js'
 import { type Caller, createPlcCaller } from '../support/network/caller.js'
 import { startTestService, type TestService } from '../support/service.js'
 import { eventually } from '../support/wait.js'
@@ -14,13 +25,14 @@ import {
   isRecord,
   type Line,
   linesIn,
+  openRecords,
   postsOf,
   replaceRepo,
   requestExport,
   typeOf,
   valued,
 } from './delivery-support.js'
-import { countQueries, startJob } from './subscribeJob-support.js'
+import { countQueries, endOf, startJob } from './subscribeJob-support.js'
 import { type Directory, nsid, startDirectory } from './support.js'
 
 let network: Directory
@@ -39,6 +51,10 @@ afterAll(async () => {
 })
 
 beforeEach(() => forgetJobs(on))
+
+const OTHER = 'network.example.other'
+const FORMER = '3k22222222222'
+const LATER = '3k22222222223'
 
 const trailerOf = (lines: readonly Line[]) => lines.at(-1)!
 
@@ -95,6 +111,8 @@ describe('an export', () => {
       sha256: createHash('sha256').update(before).digest('hex'),
       cursor: expect.any(Number),
       jobEnded: true,
+      failedRepos: 0,
+      unavailableRepos: 0,
     })
   })
 
@@ -116,6 +134,52 @@ describe('an export', () => {
     const afterFirst = sofar.find((line) => typeOf(line) === 'repoComplete')!.cursor as number
     const again = await exportLines(on, caller, { job: job.id, cursor: afterFirst })
     expect(again.filter(isRecord)).toHaveLength(2)
+  })
+
+  test('counts the repos that have no records in it', async () => {
+    const job = await startJob(on, caller, 5)
+    const [a, b, c, d, e] = job.dids as [string, string, string, string, string]
+    await job.complete(a)
+    await job.fail(b)
+    await job.disappear(c)
+    await job.fail(d)
+    const countsOf = async (params: object) => {
+      const { records, failedRepos, unavailableRepos } = trailerOf(
+        await exportLines(on, caller, { job: job.id, ...params }),
+      )
+      return [records, failedRepos, unavailableRepos]
+    }
+    expect(await countsOf({})).toEqual([1, 2, 1])
+    expect(await countsOf({ repo: d })).toEqual([0, 1, 0])
+    const { cursor } = trailerOf(await exportLines(on, caller, { job: job.id }))
+    await job.fail(e)
+    expect(await countsOf({ cursor })).toEqual([0, 1, 0])
+  })
+
+  test('has the receipt that describes its records, when a job that wants more has moved them on', async () => {
+    const job = await startJob(on, caller, 1)
+    const did = job.dids[0]!
+    await writeSteps(on.service.store, completion(job, did, job.host, postsOf(job, 2), { rev: FORMER }))
+    await job.finish()
+    const other = await addJob(on.service.store, { repos: [did], collections: null })
+    const beside = valued((await new CollectionIds(on.service.store.db).of([OTHER])).get(OTHER)!, 'x', {})
+    const rows = [...postsOf(job, 5, { version: 2 }), beside]
+    const receipt = {
+      ...{ scope: other.scope, rev: LATER, dataCid: null, counts: { [POST]: 5, [OTHER]: 1 } },
+    }
+    await writeSteps(on.service.store, completion(other, did, job.host, rows, { rev: LATER, receipt }))
+    const lines = await exportLines(on, caller, { job: job.id })
+    expect(lines.filter(isRecord).map(({ value }) => value!.version)).toEqual([2, 2, 2, 2, 2])
+    const closing = lines.find((line) => typeOf(line) === 'repoComplete')!
+    expect(closing.receipt).toMatchObject({
+      rev: LATER,
+      counts: [{ collection: POST, count: 5 }],
+      totalRecords: 5,
+    })
+    const { data } = await on.as(caller).listJobRepos({ job: job.id })
+    expect(data.repos[0]!.receipt).toEqual(closing.receipt)
+    const listed = await on.as(caller).listRecords({ job: job.id })
+    expect(listed.data.records).toEqual(lines.filter(isRecord))
   })
 
   test('is limited to a collection and to a repo', async () => {
@@ -203,12 +267,12 @@ describe('a slow reader', () => {
   const COUNT = 6_000
   const LONG = { text: 'x'.repeat(4_000) }
 
-  /** Takes the beginning of an export, and then nothing. */
-  async function stalled(job: string) {
+  /** Takes the beginning of an export, up to something in it, and then nothing. */
+  async function stalled(job: string, upTo = '') {
     const response = await requestExport(on, caller, { job })
     const reader = response.body!.getReader()
-    const first = await reader.read()
-    const chunks = [first.value!]
+    const chunks = [(await reader.read()).value!]
+    while (!Buffer.concat(chunks).includes(upTo)) chunks.push((await reader.read()).value!)
     return {
       /** The rest of it; an export that is broken off rejects. */
       async rest(): Promise<string> {
@@ -253,6 +317,53 @@ describe('a slow reader', () => {
     expect(trailerOf(lines)).toMatchObject({ records: restart + count })
   }, 40_000)
 
+  test('gets each repo whose account changes meanwhile, and nothing half', async () => {
+    const job = await startJob(on, caller, 3)
+    const [first, half, last] = job.dids as [string, string, string]
+    const complete = (did: string, count: number) =>
+      writeSteps(on.service.store, completion(job, did, job.host, postsOf(job, count, LONG)))
+    await complete(first, 1)
+    await complete(half, 2 * COUNT)
+    await complete(last, 2)
+    await job.finish()
+    const slow = await stalled(job.id, `at://${half}/`)
+    // Until all buffers on the way are full.
+    await eventually(
+      () => countQueries(on, () => sleep(300)),
+      (queries) => queries === 0,
+    )
+    for (const [did, isGone] of [
+      [half, true],
+      [last, true],
+      [last, false],
+    ] as const) {
+      const other = await addJob(on.service.store, { repos: [did], collections: [POST] })
+      const moved = isGone
+        ? step(other, did, job.host, { status: 'unavailable', reason: 'takendown' })
+        : completion(other, did, job.host, postsOf(other, 2, LONG))
+      await writeSteps(on.service.store, moved)
+      await tellAccounts(on.service.store.db)
+    }
+    const lines = linesIn(await slow.rest())
+    const trailer = trailerOf(lines)
+    expect(trailer).toMatchObject({ jobEnded: true, unavailableRepos: 1 })
+    const others = lines.filter((line) => !isRecord(line))
+    expect(others.map((line) => [typeOf(line), line.did ?? (line.receipt as Line | undefined)?.did])).toEqual(
+      [
+        ['repoComplete', first],
+        ['repoRestarted', half],
+        ['repoUnavailable', half],
+        ['repoRestarted', last],
+        ['repoComplete', last],
+        ['trailer', undefined],
+      ],
+    )
+    expect(lines.filter((line) => line.uri?.startsWith(`at://${last}/`))).toHaveLength(2)
+    // Whoever goes on after any of them gets what comes next.
+    const cursors = others.flatMap(({ cursor }) => (cursor === undefined ? [] : [Number(cursor)]))
+    expect(Math.max(...cursors)).toBe(trailer.cursor)
+  }, 40_000)
+
   test('gets a stream without a trailer when the service ends', async () => {
     const other = await startTestService({ network, engine: false })
     const job = await startJob(other, caller, 1)
@@ -268,4 +379,76 @@ describe('a slow reader', () => {
     }
     await expect(rest()).rejects.toThrow()
   })
+})
+
+describe('many exports', () => {
+  test('nothing more is read for a client that has left before the first byte', async () => {
+    const job = await startJob(on, caller, 3_000)
+    const failed = job.dids.map((did) =>
+      step(job, did, job.host, { status: 'failed', failure: 'timeout', message: 'late' }),
+    )
+    await writeSteps(on.service.store, ...failed)
+    await job.finish()
+    const leaving = new AbortController()
+    const authorization = await caller.authorization({ aud: on.did, lxm: nsid('exportRecords') })
+    const asked = () =>
+      fetch(`${on.url}/xrpc/${nsid('exportRecords')}?job=${job.id}`, {
+        headers: authorization,
+        signal: leaving.signal,
+      })
+    const { promise: isLeft, resolve: leave } = Promise.withResolvers<void>()
+    let answer: Promise<Response> | undefined
+    const after = await inTransaction(on.service.store, 'rollback', async (client) => {
+      await client.query('lock table receipt in access exclusive mode')
+      answer = asked()
+      answer.catch(leave)
+      await eventually(
+        async () =>
+          (await client.query(`select from pg_locks where relation = 'receipt'::regclass and not granted`))
+            .rowCount,
+        (waiting) => waiting === 1,
+      )
+      leaving.abort()
+      await isLeft
+      // The service is told by its socket.
+      await sleep(200)
+      return countQueries
+    })
+    await expect(answer).rejects.toThrow()
+    expect(await after(on, () => sleep(500))).toBe(0)
+  })
+
+  test('leave connections to others, and a caller has so many and no more', async () => {
+    const environment = { QUOTA_STREAMS: '6', DATABASE_CONNECTIONS: '4' }
+    await using one = await startTestService({ network, engine: false, environment })
+    const other = await createPlcCaller(network.plc)
+    const job = await startJob(one, caller, 1)
+    await writeSteps(one.service.store, completion(job, job.dids[0]!, job.host, postsOf(job, 3)))
+    await job.finish()
+    const { Client } = await import('pg').then((module) => module.default)
+    const holder = new Client({ connectionString: one.service.config.database.url! })
+    await holder.connect()
+    await holder.query('begin')
+    await holder.query('lock table record in access exclusive mode')
+    const exports = Array.from({ length: 7 }, () => requestExport(one, caller, { job: job.id }))
+    const refused = await Promise.race(exports)
+    expect(refused.status).toBe(429)
+    expect(await refused.json()).toMatchObject({
+      error: 'QuotaExceeded',
+      message: expect.stringContaining('6 streams'),
+    })
+    await using stream = await openRecords(one, caller, { job: job.id })
+    expect(await endOf(stream)).toMatchObject({ error: 'QuotaExceeded' })
+    const began = performance.now()
+    expect((await one.as(other).listJobs({})).data.jobs).toEqual([])
+    expect((await fetch(`${one.url}/xrpc/_health`)).status).toBe(200)
+    expect(performance.now() - began).toBeLessThan(5_000)
+    await holder.query('rollback')
+    await holder.end()
+    for (const answer of await Promise.all(exports)) {
+      if (answer === refused) continue
+      expect(trailerOf(linesIn(await answer.text()))).toMatchObject({ records: 3 })
+    }
+    expect(trailerOf(await exportLines(one, caller, { job: job.id }))).toMatchObject({ records: 3 })
+  }, 30_000)
 })

@@ -1,14 +1,23 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { decodeFirst } from '@atcute/cbor'
 import { CID } from 'multiformats/cid'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { takenInTime } from '../../src/jobs/delivery.js'
+import { tellAccounts } from '../../src/store/accounts.js'
 import { deleteDetails } from '../../src/store/details.js'
-import { completion, POST, record, writeSteps } from '../support/fixtures.js'
+import { addJob, completion, POST, record, step, writeSteps } from '../support/fixtures.js'
 import { type Caller, createPlcCaller } from '../support/network/caller.js'
 import { startTestService, type TestService } from '../support/service.js'
 import { eventually } from '../support/wait.js'
 import { forgetJobs, openRecords, postsOf, replaceRepo, valued } from './delivery-support.js'
-import { endOf, openStream, type Stream, type StreamMessage, startJob } from './subscribeJob-support.js'
+import {
+  countQueries,
+  endOf,
+  openStream,
+  type Stream,
+  type StreamMessage,
+  startJob,
+} from './subscribeJob-support.js'
 import { type Directory, startDirectory } from './support.js'
 
 const CID_TEXT = 'bafyreidfayvfuwqa7qlnopdjiqrxzs6blmoeu4rujcjtnci5beludirz2a'
@@ -25,7 +34,7 @@ beforeAll(async () => {
   on = await startTestService({
     network,
     engine: false,
-    environment: { BACKFILL_ADMINS: admin.did, QUOTA_REQUESTS_PER_MINUTE: '0' },
+    environment: { BACKFILL_ADMINS: admin.did, QUOTA_REQUESTS_PER_MINUTE: '0', QUOTA_STREAMS: '0' },
   })
 })
 
@@ -211,6 +220,36 @@ describe('a repo that is replaced while it is handed over', () => {
     expect(records).toHaveLength(COUNT)
     expect(parts.slice(start).map(({ part }) => part)).toEqual(parts.slice(start).map((_, index) => index))
   })
+
+  test('is taken back when it has nothing left, and comes behind others by now', async () => {
+    const job = await startJob(on, caller, 2)
+    const [did, beside] = job.dids as [string, string]
+    await replaceRepo(on, did, job.host, { version: 1, count: 2 * COUNT, fields: LONG })
+    const counting = (count: number) => ({
+      receipt: { scope: job.scope, rev: null, dataCid: null, counts: { [POST]: count } },
+    })
+    await writeSteps(on.service.store, completion(job, did, job.host, [], counting(2 * COUNT)))
+    await writeSteps(on.service.store, completion(job, beside, job.host, postsOf(job, 1)))
+    await using stream = await open(job.id)
+    await stream.until('#records')
+    stream.socket.pause()
+    // Until all buffers on the way are full.
+    const reads = () => countQueries(on, () => sleep(300))
+    await eventually(reads, (queries) => queries === 0)
+    for (const isGone of [true, false]) {
+      const other = await addJob(on.service.store, { repos: [did] })
+      const moved = isGone
+        ? step(other, did, job.host, { status: 'unavailable', reason: 'takendown' })
+        : completion(other, did, job.host, [], counting(0))
+      await writeSteps(on.service.store, moved)
+      await tellAccounts(on.service.store.db)
+    }
+    stream.socket.resume()
+    await stream.until('#repoComplete', 2)
+    const parts = recordsIn(stream)
+    expect(parts.at(-2)).toMatchObject({ did: beside })
+    expect(parts.at(-1)).toMatchObject({ did, part: 0, records: [] })
+  }, 40_000)
 })
 
 describe('many subscribers', () => {

@@ -1,5 +1,6 @@
 import { Kysely, PostgresDialect, type PostgresPoolClient } from 'kysely'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { tellAccounts } from '../../src/store/accounts.js'
 import { type DeliveredRepo, DeliveryReader, DetailsGone } from '../../src/store/delivery.js'
 import { deleteDetails } from '../../src/store/details.js'
 import type { HostClaim } from '../../src/store/hosts.js'
@@ -264,6 +265,168 @@ describe('what a job has come to', () => {
     }
     expect(repos).toBe(3_000)
     expect(pages).toBeLessThan(12)
+  })
+})
+
+describe('a range without rows before one that begins with a large value', () => {
+  const large = (collection: number) => record(collection, 'big', 'bafy', `{"text":"${'x'.repeat(9_000)}"}`)
+
+  test('is passed where its rows are gone, though a receipt counts them', async () => {
+    const did = didOf(300)
+    const job = await addJob(store, { repos: [did] })
+    const [like, post] = [job.collections.get(LIKE)!, job.collections.get(POST)!]
+    const rows = [record(like, 'gone'), large(post)]
+    await writeSteps(store, completion(job, did, host, rows, { rev: revOf(1) }))
+    // As a later job leaves a record that is not there any more.
+    await store.pool.query(`update record set cid = null, value = null, rev = $1 where rkey = 'gone'`, [
+      revOf(2),
+    ])
+    const read = await readAll(readerOf(job))
+    expect(read.map(({ records }) => records.map(({ uri }) => uri))).toEqual([[`at://${did}/${POST}/big`]])
+  })
+
+  test('is passed where nothing of it has changed', async () => {
+    const did = didOf(301)
+    const former = await addJob(store, { repos: [did] })
+    const [like, post] = [former.collections.get(LIKE)!, former.collections.get(POST)!]
+    const rows = [record(like, 'same'), record(post, 'same')]
+    await writeSteps(store, completion(former, did, host, rows, { rev: revOf(1) }))
+    const job = await addJob(store, { repos: [did] })
+    await store.db
+      .updateTable('job_repo')
+      .set({ since_rev: revOf(1) })
+      .where('job', '=', job.key)
+      .execute()
+    await writeSteps(store, completion(job, did, host, [...rows, large(post)], { rev: revOf(2) }))
+    const query = {
+      job: job.key,
+      scope: job.scope,
+      collection: null,
+      did: null,
+      through: null,
+      changes: true,
+    }
+    const read = await readAll(new DeliveryReader(store.db, query, 0))
+    expect(read.map(({ records }) => records.map(({ uri }) => uri))).toEqual([[`at://${did}/${POST}/big`]])
+  })
+})
+
+test('receipts of very many collections are not read together', async () => {
+  const dids = didsOf(150, 400)
+  const job = await addJob(store, { repos: dids, collections: null })
+  await writeSteps(store, ...dids.map((did) => completion(job, did, host, [])))
+  await store.pool.query(
+    `update receipt set records = 5000,
+       counts = (select jsonb_object_agg('com.' || repeat(md5(n::text), 7) || n, 1) from generate_series(1, 5000) n)
+     where scope = $1 and repo = any($2)`,
+    [job.scope, dids.slice(20).map((did) => job.repos.get(did)!)],
+  )
+  const reader = readerOf(job)
+  const names: number[] = []
+  for (let more = true; more; ) {
+    const page = await reader.page()
+    const counts = page.repos.map(({ outcome }) =>
+      outcome.status === 'completed' ? Object.keys(outcome.receipt.counts).length : 0,
+    )
+    names.push(counts.reduce((sum, count) => sum + count, 0))
+    more = page.more
+  }
+  expect(names.reduce((sum, count) => sum + count, 0)).toBe(130 * 5_000)
+  expect(Math.max(...names)).toBeLessThan(100_000)
+})
+
+test('what had ended when a reading began is read, whatever number it has by now', async () => {
+  const dids = didsOf(30, 600)
+  const job = await addJob(store, { repos: [...dids, didOf(640)] })
+  for (const did of dids) await writeSteps(store, completion(job, did, host, posts(job, 'a')))
+  const { seq: through } = await store.db
+    .selectFrom('job_progress')
+    .select('seq')
+    .where('job', '=', job.key)
+    .executeTakeFirstOrThrow()
+  const query = { job: job.key, scope: job.scope, collection: null, did: null, through }
+  const reader = new DeliveryReader(store.db, query, 0)
+  const first = await reader.page()
+  expect(first.more).toBe(true)
+  const last = dids.at(-1)!
+  // Taken down, and there again: of that account there is news.
+  for (const isGone of [true, false]) {
+    const other = await addJob(store, { repos: [last] })
+    const move = { status: 'unavailable', reason: 'takendown' } as const
+    const found = isGone ? step(other, last, host, move) : completion(other, last, host, posts(other, 'a'))
+    await writeSteps(store, found)
+    await tellAccounts(store.db)
+  }
+  await writeSteps(store, completion(job, didOf(640), host, posts(job, 'late')))
+  const rest = await readAll(reader)
+  const read = [...first.repos.map(({ did }) => did), ...rest.map(({ repo }) => repo.did)]
+  expect(read).toEqual(dids)
+  expect(rest.at(-1)!.records).toHaveLength(1)
+})
+
+describe('the receipt of a repo that another job has read again', () => {
+  const [A, B] = ['network.example.a.one', 'network.example.a.two'] as const
+  const NAMED = [{ collection: A, rkey: 'x', cid: 'bafy' }]
+  const unreadable = { unreadable: 2, unreadableFirst: [...NAMED, { ...NAMED[0]!, collection: LIKE }] }
+  let number = 700
+
+  /** What is told of a repo with two records of A, after another job has found three, and two of others. */
+  async function told(wish: {
+    mine: string[]
+    theirs: string[] | null
+    rev?: number
+    level?: 'none' | 'content' | 'signed'
+    unreadable?: number
+  }) {
+    const { mine, theirs, rev = 2, level = 'content' } = wish
+    const did = didOf(number++)
+    const job = await addJob(store, { repos: [did], collections: mine })
+    const own = { scope: job.scope, rev: revOf(1), dataCid: null, counts: { [A]: 2 } }
+    await writeSteps(
+      store,
+      completion(job, did, host, [], { rev: revOf(1), receipt: own, records: 2, recordsAdded: 2 }),
+    )
+    const other = await addJob(store, { repos: [did], collections: theirs })
+    const receipt = {
+      ...{ scope: other.scope, rev: revOf(rev), dataCid: null, counts: { [A]: 3, [B]: 1, [LIKE]: 1 } },
+      ...unreadable,
+      ...(wish.unreadable !== undefined && { unreadable: wish.unreadable }),
+    }
+    await writeSteps(
+      store,
+      completion(other, did, host, [], { rev: revOf(rev), level, receipt, records: 5, recordsAdded: 5 }),
+    )
+    const { outcome } = (await readerOf(job).page()).repos[0]!
+    return outcome.status === 'completed' ? outcome.receipt : null
+  }
+
+  const OWN = { rev: revOf(1), counts: { [A]: 2 }, receipt_records: 2, unreadable: 0 }
+  const cut = (counts: Record<string, number>, receipt_records: number) => ({
+    ...{ rev: revOf(2), counts, receipt_records, unreadable: 1, unreadable_first: NAMED },
+  })
+
+  test.each([
+    ['of everything', { mine: [A], theirs: null }, cut({ [A]: 3 }, 3)],
+    ['of a prefix', { mine: [A, POST], theirs: ['network.example.*'] }, cut({ [A]: 3, [POST]: 0 }, 3)],
+    ['of more names', { mine: [A], theirs: [A, B, LIKE] }, cut({ [A]: 3 }, 3)],
+    [
+      'of a wider prefix',
+      { mine: ['network.example.a.*'], theirs: ['network.example.*'] },
+      cut({ [A]: 3, [B]: 1 }, 4),
+    ],
+    ['of names that a prefix may go beyond', { mine: ['network.example.a.*'], theirs: [A, B] }, OWN],
+    ['of other names', { mine: [A], theirs: [B, LIKE] }, OWN],
+    ['of an older rev', { mine: [A], theirs: null, rev: 0 }, OWN],
+    ['that proves less', { mine: [A], theirs: null, level: 'none' }, OWN],
+    ['that proves more', { mine: [A], theirs: null, level: 'signed' }, cut({ [A]: 3 }, 3)],
+    [
+      'with more unreadable records than it names',
+      { mine: [A], theirs: null, unreadable: 7 },
+      { ...cut({ [A]: 3 }, 3), unreadable: 7 },
+    ],
+  ] as const)('%s', async (_, { mine, theirs, ...wish }, receipt) => {
+    const wanted = { mine: [...mine], theirs: theirs && [...theirs], ...wish }
+    expect(await told(wanted)).toMatchObject(receipt)
   })
 })
 

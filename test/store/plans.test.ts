@@ -29,7 +29,7 @@ const BLOCKS_MAX = 1_000
  * A planner without statistics takes this job for smaller than a page and may sort what it has of it, once.
  * Looking up more for each of its repos would take 50,000 blocks and more.
  */
-const BLOCKS_MAX_UNKNOWN = 2_500
+const BLOCKS_MAX_UNKNOWN = 3_500
 
 let store: Awaited<ReturnType<typeof createStore>>
 let job: { key: number; scope: number }

@@ -58,6 +58,7 @@ const ALL_SET = {
   QUOTA_RUNNING_JOBS: '3',
   QUOTA_REPOS_PER_JOB: '100000',
   QUOTA_REQUESTS_PER_MINUTE: '0',
+  QUOTA_STREAMS: '5',
   LOG_LEVEL: 'debug',
 }
 
@@ -94,7 +95,7 @@ describe('the configuration', () => {
         expiredRecords: 'keep',
       },
       access: { mode: 'allowlist', admins: [], allowed: [] },
-      quotas: { runningJobs: 20, reposPerJob: null, requestsPerMinute: 3_000 },
+      quotas: { runningJobs: 20, reposPerJob: null, requestsPerMinute: 3_000, streams: 16 },
       logLevel: 'info',
     })
   })
@@ -154,10 +155,17 @@ describe('the configuration', () => {
   })
 
   it('has no limit where a quota is 0', () => {
-    const none = { QUOTA_RUNNING_JOBS: '0', QUOTA_REPOS_PER_JOB: '0', QUOTA_REQUESTS_PER_MINUTE: '0' }
-    expect(readConfig(none).quotas).toEqual({ runningJobs: null, reposPerJob: null, requestsPerMinute: null })
-    const some = { QUOTA_RUNNING_JOBS: '1', QUOTA_REPOS_PER_JOB: '2', QUOTA_REQUESTS_PER_MINUTE: '3' }
-    expect(readConfig(some).quotas).toEqual({ runningJobs: 1, reposPerJob: 2, requestsPerMinute: 3 })
+    const names = ['QUOTA_RUNNING_JOBS', 'QUOTA_REPOS_PER_JOB', 'QUOTA_REQUESTS_PER_MINUTE', 'QUOTA_STREAMS']
+    const none = Object.fromEntries(names.map((name) => [name, '0']))
+    const unlimited = { runningJobs: null, reposPerJob: null, requestsPerMinute: null, streams: null }
+    expect(readConfig(none).quotas).toEqual(unlimited)
+    const some = Object.fromEntries(names.map((name, index) => [name, String(index + 1)]))
+    expect(readConfig(some).quotas).toEqual({
+      runningJobs: 1,
+      reposPerJob: 2,
+      requestsPerMinute: 3,
+      streams: 4,
+    })
   })
 
   it('lets plain http through for tests and demos only', () => {
@@ -197,6 +205,7 @@ describe('what is wrong with it', () => {
     ['QUOTA_RUNNING_JOBS', '-1'],
     ['QUOTA_REPOS_PER_JOB', 'none'],
     ['QUOTA_REQUESTS_PER_MINUTE', '1.5'],
+    ['QUOTA_STREAMS', '-1'],
     ['ALLOW_PRIVATE_NETWORK', 'maybe'],
     ['BACKFILL_ACCESS', 'everybody'],
     ['LOG_LEVEL', 'INFO'],

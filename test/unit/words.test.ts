@@ -63,6 +63,7 @@ const THROWN: Record<string, (ErrorCode | 'FutureCursor')[]> = {
     'DetailsDeleted',
     'ManifestNotReady',
     'FutureCursor',
+    'QuotaExceeded',
     'DirectoryUnavailable',
   ],
   listRecords: ['JobNotFound', 'DetailsDeleted', 'DirectoryUnavailable'],

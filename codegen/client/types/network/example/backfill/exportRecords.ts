@@ -67,6 +67,12 @@ export class FutureCursorError extends XRPCError {
   }
 }
 
+export class QuotaExceededError extends XRPCError {
+  constructor(src: XRPCError) {
+    super(src.status, src.error, src.message, src.headers, { cause: src })
+  }
+}
+
 export class NotPermittedError extends XRPCError {
   constructor(src: XRPCError) {
     super(src.status, src.error, src.message, src.headers, { cause: src })
@@ -85,6 +91,7 @@ export function toKnownErr(e: any) {
     if (e.error === 'DetailsDeleted') return new DetailsDeletedError(e)
     if (e.error === 'ManifestNotReady') return new ManifestNotReadyError(e)
     if (e.error === 'FutureCursor') return new FutureCursorError(e)
+    if (e.error === 'QuotaExceeded') return new QuotaExceededError(e)
     if (e.error === 'NotPermitted') return new NotPermittedError(e)
     if (e.error === 'DirectoryUnavailable')
       return new DirectoryUnavailableError(e)
@@ -150,7 +157,7 @@ export function validateRepoUnavailable<V>(v: V) {
   return validate<RepoUnavailable & V>(v, id, hashRepoUnavailable)
 }
 
-/** A repo was renewed while it was read: its records in the lines before do not count, and all of them follow again. */
+/** What the lines before have of a repo does not count, if there is any: it was renewed while it was read, or its account has changed since then. It follows again, unless it is gone. */
 export interface RepoRestarted {
   $type?: 'network.example.backfill.exportRecords#repoRestarted'
   did: string
@@ -166,7 +173,7 @@ export function validateRepoRestarted<V>(v: V) {
   return validate<RepoRestarted & V>(v, id, hashRepoRestarted)
 }
 
-/** The last line of a whole stream. */
+/** The last line of a whole stream: every repo that had an outcome when the stream began, and is asked for, is in the lines before with all of its records, as its receipt has them; or it is counted here, as it has none. */
 export interface Trailer {
   $type?: 'network.example.backfill.exportRecords#trailer'
   /** How many lines are records. */
@@ -177,6 +184,10 @@ export interface Trailer {
   cursor: number
   /** Whether the job had ended when the stream began, so that nothing more comes. */
   jobEnded: boolean
+  /** How many repos, of those asked for, were not fetched, because that failed. They are in no line. */
+  failedRepos?: number
+  /** How many lines say that a repo has no records to be had. */
+  unavailableRepos?: number
 }
 
 const hashTrailer = 'trailer'

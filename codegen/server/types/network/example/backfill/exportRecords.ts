@@ -47,6 +47,7 @@ export interface HandlerError {
     | 'DetailsDeleted'
     | 'ManifestNotReady'
     | 'FutureCursor'
+    | 'QuotaExceeded'
     | 'NotPermitted'
     | 'DirectoryUnavailable'
 }
@@ -110,7 +111,7 @@ export function validateRepoUnavailable<V>(v: V) {
   return validate<RepoUnavailable & V>(v, id, hashRepoUnavailable)
 }
 
-/** A repo was renewed while it was read: its records in the lines before do not count, and all of them follow again. */
+/** What the lines before have of a repo does not count, if there is any: it was renewed while it was read, or its account has changed since then. It follows again, unless it is gone. */
 export interface RepoRestarted {
   $type?: 'network.example.backfill.exportRecords#repoRestarted'
   did: string
@@ -126,7 +127,7 @@ export function validateRepoRestarted<V>(v: V) {
   return validate<RepoRestarted & V>(v, id, hashRepoRestarted)
 }
 
-/** The last line of a whole stream. */
+/** The last line of a whole stream: every repo that had an outcome when the stream began, and is asked for, is in the lines before with all of its records, as its receipt has them; or it is counted here, as it has none. */
 export interface Trailer {
   $type?: 'network.example.backfill.exportRecords#trailer'
   /** How many lines are records. */
@@ -137,6 +138,10 @@ export interface Trailer {
   cursor: number
   /** Whether the job had ended when the stream began, so that nothing more comes. */
   jobEnded: boolean
+  /** How many repos, of those asked for, were not fetched, because that failed. They are in no line. */
+  failedRepos?: number
+  /** How many lines say that a repo has no records to be had. */
+  unavailableRepos?: number
 }
 
 const hashTrailer = 'trailer'

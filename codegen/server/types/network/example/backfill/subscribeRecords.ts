@@ -43,6 +43,7 @@ export type HandlerError = ErrorFrame<
   | 'DetailsDeleted'
   | 'FutureCursor'
   | 'ConsumerTooSlow'
+  | 'QuotaExceeded'
   | 'NotPermitted'
   | 'DirectoryUnavailable'
 >
