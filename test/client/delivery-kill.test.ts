@@ -35,8 +35,8 @@ const RECORDS = Number(process.env.RECORDS ?? 20_000)
 const RECORDS_PER_REPO = 601
 const sizeOf = (index: number) => 1 + ((index * 5) % 13) * 100
 
-/** Between two messages: what is killed is killed in the middle. */
-const PAUSE_MS = 15
+/** Between two messages: what is killed is killed in the middle, and is back long before the end. */
+const PAUSE_MS = RECORDS < 100_000 ? 60 : 15
 const ROUNDS = Math.max(2, Math.round(RECORDS / 200_000))
 
 /** It may take its time, but not stand still: a killed database has much to recover. */
