@@ -17,7 +17,7 @@ export async function check(run: Run): Promise<void> {
   const stored = await takePicture(run)
   for (const job of run.jobs.values()) {
     const { listed, found } = await checkJob(run, job, stored)
-    differences.push(...found, ...checkPicture(job, listed))
+    differences.push(...found, ...checkPicture(job, listed, stored))
   }
   differences.push(...checkNetwork(run), ...checkStored(run, stored))
   await assertCountersEqualRows(store).catch((error: unknown) => differences.push(`counters: ${error}`))
