@@ -8,19 +8,28 @@ import type { Outage, Run } from './run.js'
 /** Requests in flight to a host, as the service has them by default. */
 const IN_FLIGHT_MAX = 4
 
+/** What a host's driver asks at most until it writes: only then it learns of a pause that the one before it was told. */
+const ASKED_UNTIL_WRITTEN = 64
+
 /** What the network has seen of the service. */
 export function checkNetwork({ plan, simulation, moments, outages }: Run): string[] {
   const { stats } = simulation
   // How late this process is with anything is known, and taken into account; that of another one is not.
   const isLate = plan.crew.kind === 'processes'
-  const hosts = stats.hosts.map((host, index): [string, HostStats] => [`host ${index}`, host])
-  const moved = [...stats.moved].map(([index, host]): [string, HostStats] => [`host ${index}, moved`, host])
+  const rivalsOf = (index: number) =>
+    plan.actions.filter(({ deed }) => deed.kind === 'rival' && deed.host === index).length
+  const lateOf = (index: number, host: HostStats) =>
+    lateness(host, isLate) + rivalsOf(index) * ASKED_UNTIL_WRITTEN
+  const hosts = stats.hosts.map((host, index) => [`host ${index}`, host, lateOf(index, host)] as const)
+  const moved = [...stats.moved].map(
+    ([index, host]) => [`host ${index}, moved`, host, lateOf(index, host)] as const,
+  )
   const relays = stats.relays.map((relay, index): [string, HostStats] => [`relay ${index}`, relay])
   return [
     ...(stats.forbidden > 0 ? [`${stats.forbidden} connections to where nobody may go`] : []),
-    ...[...hosts, ...moved].flatMap(([name, host]) => checkHost(name, host, isLate)),
+    ...[...hosts, ...moved].flatMap(([name, host, late]) => checkHost(name, host, late)),
     ...[...relays, ['the directory', stats.directory] as const].flatMap(([name, host]) =>
-      checkPauses(name, host, isLate),
+      checkPauses(name, host, lateness(host, isLate)),
     ),
     ...moments
       .silent()
@@ -32,12 +41,12 @@ export function checkNetwork({ plan, simulation, moments, outages }: Run): strin
   ]
 }
 
-function checkHost(name: string, host: HostStats, isLate: boolean): string[] {
+function checkHost(name: string, host: HostStats, late: number): string[] {
   const { limit, mostInWindow, mostInFlight } = host
   // Nobody can keep a limit that is not said, or said wrongly.
   const isSaid = limit?.announces === 'honest' || limit?.announces === 'early'
   return [
-    ...checkPauses(name, host, isLate),
+    ...checkPauses(name, host, late),
     ...(isSaid && host.exceeded
       ? [`${name} has seen ${mostInWindow} requests where it allows ${limit.points}`]
       : []),
@@ -45,9 +54,13 @@ function checkHost(name: string, host: HostStats, isLate: boolean): string[] {
   ]
 }
 
-function checkPauses(name: string, { tooEarly, refused }: HostStats, isLate: boolean): string[] {
-  // Those that were under way with the one that was refused may be seen late.
-  const late = isLate ? refused * (IN_FLIGHT_MAX - 1) : 0
+/** Those that were under way with the one that was refused may be seen late. */
+function lateness({ refused }: HostStats, isLate: boolean): number {
+  return isLate ? refused * (IN_FLIGHT_MAX - 1) : 0
+}
+
+/** @param late how many requests in a pause are no fault */
+function checkPauses(name: string, { tooEarly }: HostStats, late: number): string[] {
   return tooEarly > late ? [`${name} was asked ${tooEarly} times while it wanted to be left alone`] : []
 }
 
