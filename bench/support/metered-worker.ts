@@ -12,10 +12,11 @@ import type { Reading } from './worker-process.js'
 
 /** The query of which the claim consists says this and no other does. */
 const CLAIM = 'max(receipt.rev)'
-const CHECKPOINT = 'write-steps'
+/** Of what a batch writes, whether its records are new or not. */
+const CHECKPOINTS = new Set<string | undefined>(['write-steps', 'write-steps-over'])
 /** Where the statement's parameters have the statuses, as bytes, and how many steps there are. */
 const STATUSES_AT = 5
-const STEPS_AT = 28
+const STEPS_AT = 31
 
 let isTold = false
 const meter = { claims: 0, claimMs: 0, steps: 0, checkpointMs: 0 }
@@ -36,7 +37,7 @@ prototype.query = function query(config, values, callback) {
   const answer = send.call(this, config, values, callback)
   if (!(answer instanceof Promise)) return answer
   const began = performance.now()
-  if (name === CHECKPOINT) void answer.then(() => checkpoint(inside!, began), ignore)
+  if (CHECKPOINTS.has(name)) void answer.then(() => checkpoint(inside!, began), ignore)
   else if (text?.includes(CLAIM)) void answer.then(() => claim(began), ignore)
   return answer
 }
