@@ -1,4 +1,5 @@
 import { encode } from '@atcute/cbor'
+import { ARRAY, HEAD_BYTES_MAX, headBytes, MAP, NEGATIVE, TEXT, UNSIGNED, writeHead } from './cbor-head.js'
 
 /**
  * DAG-CBOR (the deterministic form of RFC 8949 that atproto signs) of values that came as JSON. Written into one
@@ -8,9 +9,6 @@ import { encode } from '@atcute/cbor'
 /** Large enough for all but a few records; one that was larger for a moment is not kept. */
 const KEPT_BYTES = 64 * 1024
 
-/** The longest beginning of a value: its type, and eight bytes of an argument. */
-const HEAD_BYTES_MAX = 9
-
 /** Texts up to this length have a head of one byte, and are written faster unit by unit while they are ASCII. */
 const SHORT_LENGTH_MAX = 23
 
@@ -18,13 +16,6 @@ const SHORT_LENGTH_MAX = 23
 const FEW_KEYS = 32
 
 const ASCII_MAX = 0x7f
-
-/** The major types of RFC 8949 §3.1. */
-const UNSIGNED = 0
-const NEGATIVE = 1
-const TEXT = 3
-const ARRAY = 4
-const MAP = 5
 
 const FALSE = 0xf4
 const TRUE = 0xf5
@@ -53,7 +44,7 @@ function write(value: unknown): void {
   else if (typeof value === 'boolean') writeByte(value ? TRUE : FALSE)
   else if (value === null) writeByte(NULL)
   else if (Array.isArray(value)) {
-    writeHead(ARRAY, value.length)
+    begin(ARRAY, value.length)
     for (const each of value) write(each)
   } else if (typeof value === 'object') writeObject(value as Record<string, unknown>)
   else throw new TypeError(`JSON has no ${typeof value}`)
@@ -69,7 +60,7 @@ function writeObject(value: Record<string, unknown>): void {
     end += bytes.length
     return
   }
-  writeHead(MAP, keys.length)
+  begin(MAP, keys.length)
   for (const key of inOrder(keys)) {
     writeText(key)
     write(value[key])
@@ -111,8 +102,7 @@ function writeText(text: string): void {
   const bytes = buffer.write(text, end + guessed, 'utf8')
   const needed = headBytes(bytes)
   if (needed !== guessed) buffer.copyWithin(end + needed, end + guessed, end + guessed + bytes)
-  writeHead(TEXT, bytes)
-  end += bytes
+  end = writeHead(buffer, end, TEXT, bytes) + bytes
 }
 
 /** Writes a short text if it is ASCII. @returns whether it is */
@@ -123,15 +113,15 @@ function isWrittenAsAscii(text: string): boolean {
     if (unit > ASCII_MAX) return false
     buffer[end + 1 + index] = unit
   }
-  buffer[end] = (TEXT << 5) | length
+  buffer[end] = TEXT | length
   end += 1 + length
   return true
 }
 
 function writeNumber(value: number): void {
   if (Number.isSafeInteger(value)) {
-    if (value < 0) writeHead(NEGATIVE, -1 - value)
-    else writeHead(UNSIGNED, value)
+    if (value < 0) begin(NEGATIVE, -1 - value)
+    else begin(UNSIGNED, value)
     return
   }
   if (!(Math.abs(value) <= Number.MAX_SAFE_INTEGER)) throw new RangeError('a number beyond 2^53')
@@ -146,33 +136,9 @@ function writeByte(byte: number): void {
   end += 1
 }
 
-/** The beginning of a value: its type, and an argument in as few bytes as it takes. */
-function writeHead(majorType: number, argument: number): void {
+function begin(type: number, count: number): void {
   reserve(HEAD_BYTES_MAX)
-  const type = majorType << 5
-  if (argument < 24) {
-    buffer[end] = type | argument
-    end += 1
-  } else if (argument < 0x100) {
-    buffer[end] = type | 24
-    buffer[end + 1] = argument
-    end += 2
-  } else if (argument < 0x10000) {
-    buffer[end] = type | 25
-    end = buffer.writeUInt16BE(argument, end + 1)
-  } else if (argument < 0x100000000) {
-    buffer[end] = type | 26
-    end = buffer.writeUInt32BE(argument, end + 1)
-  } else {
-    buffer[end] = type | 27
-    end = buffer.writeBigUInt64BE(BigInt(argument), end + 1)
-  }
-}
-
-function headBytes(argument: number): number {
-  if (argument < 24) return 1
-  if (argument < 0x100) return 2
-  return argument < 0x10000 ? 3 : 5
+  end = writeHead(buffer, end, type, count)
 }
 
 function reserve(bytes: number): void {

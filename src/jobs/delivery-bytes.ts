@@ -1,15 +1,8 @@
 import { fromBytes } from '@atcute/cbor'
 import { fromString } from '@atcute/cid'
+import { TEXT } from '../atproto/cbor-head.js'
 
-/** DAG-CBOR as bytes: writing the heads of items, and reading strings where they were written. */
-
-/** The major types of CBOR (RFC 8949 §3.1), where they stand in the first byte. */
-export const UNSIGNED = 0x00
-export const NEGATIVE = 0x20
-export const BYTES = 0x40
-export const TEXT = 0x60
-export const ARRAY = 0x80
-export const MAP = 0xa0
+/** DAG-CBOR as bytes: reading strings where they were written, and the bytes that links and `$bytes` stand for. */
 
 const CID_BYTES = 36
 
@@ -21,29 +14,6 @@ export class Unencodable extends Error {
 /** A short string, head included. */
 export function textItem(text: string): Buffer {
   return Buffer.concat([Buffer.of(TEXT | text.length), Buffer.from(text)])
-}
-
-/** Writes the beginning of an item: its type and its length, or number. @returns where it ends */
-export function writeHead(out: Buffer, at: number, type: number, count: number): number {
-  if (count < 24) {
-    out[at] = type | count
-    return at + 1
-  }
-  if (count < 0x100) {
-    out[at] = type | 24
-    out[at + 1] = count
-    return at + 2
-  }
-  if (count < 0x10000) {
-    out[at] = type | 25
-    return out.writeUInt16BE(count, at + 1)
-  }
-  if (count < 0x100000000) {
-    out[at] = type | 26
-    return out.writeUInt32BE(count, at + 1)
-  }
-  out[at] = type | 27
-  return out.writeBigUInt64BE(BigInt(count), at + 1)
 }
 
 /** Compares two keys where they were written. Their heads come first: so a shorter one is less. */

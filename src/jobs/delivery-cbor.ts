@@ -1,18 +1,12 @@
+import { ARRAY, BYTES, headBytes, MAP, NEGATIVE, TEXT, UNSIGNED, writeHead } from '../atproto/cbor-head.js'
 import {
-  ARRAY,
-  BYTES,
   bytesOfBase64,
   bytesOfLink,
   compareKeys,
-  MAP,
-  NEGATIVE,
   startsWith,
-  TEXT,
   textAt,
   textItem,
-  UNSIGNED,
   Unencodable,
-  writeHead,
 } from './delivery-bytes.js'
 
 const QUOTE = 0x22
@@ -156,12 +150,8 @@ export class CborWriter {
 
   /** Puts the head of a map or an array, for which one byte was left, where it began. */
   #finishHead(start: number, type: number, count: number): void {
-    if (count < 24) {
-      this.out[start] = type | count
-      return
-    }
-    const length = count < 0x100 ? 2 : count < 0x10000 ? 3 : 5
-    this.out.copyWithin(start + length, start + 1, this.at)
+    const length = headBytes(count)
+    if (length > 1) this.out.copyWithin(start + length, start + 1, this.at)
     writeHead(this.out, start, type, count)
     this.at += length - 1
   }

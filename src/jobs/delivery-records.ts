@@ -1,4 +1,5 @@
-import { ARRAY, MAP, textItem, Unencodable, writeHead } from './delivery-bytes.js'
+import { ARRAY, MAP, writeHead } from '../atproto/cbor-head.js'
+import { textItem, Unencodable } from './delivery-bytes.js'
 import { CborWriter } from './delivery-cbor.js'
 
 const NEWLINE = 0x0a

@@ -7,6 +7,7 @@ import type { Asker, JobsContext } from './context.js'
 import { FeedError } from './feed-error.js'
 import { unlessAborted } from './feed-wait.js'
 import { assertHasDetails, didOf, getJob } from './read.js'
+import { assertRefreshes } from './refresh.js'
 import { hasEnded } from './state.js'
 import type { Turns } from './turns.js'
 
@@ -67,12 +68,7 @@ export class Delivery {
   static async open(ctx: DeliveryContext, asker: Asker, wish: DeliveryWish): Promise<Delivery> {
     const job = await getJob(ctx, asker, wish.job)
     assertHasDetails(job)
-    if (wish.changes && job.refreshes === null) {
-      throw new RequestError(
-        'InvalidRequest',
-        `changes: job ${job.id} refreshes no other one; it has everything`,
-      )
-    }
+    if (wish.changes) assertRefreshes(job)
     if (wish.cursor !== undefined && wish.cursor > job.seq)
       throw new FeedError('FutureCursor', `The cursor is ${wish.cursor}, but the job is at ${job.seq}`)
     const did = wish.repo === undefined ? null : await didOf(ctx, wish.repo)

@@ -3,6 +3,7 @@ import pg from 'pg'
 import type { Db } from './database.js'
 import { type CopiedRow, copyRows } from './delivery-copy.js'
 import { PageWriter } from './delivery-page.js'
+import { RECORDS_IN_RANGE } from './stored-ranges.js'
 
 /** Reading records as the lines that they are handed over in. */
 
@@ -63,7 +64,7 @@ const IS_BEHIND_PAGE = `
 
 /**
  * The records of ranges, range by range, with the range's number below zero and no value for those that are not to
- * be read in this way. Of what was stored without a rev nobody knows whether it has changed.
+ * be read in this way.
  */
 function queryOf(ranges: readonly Range[], isCut: string): string {
   const column = (type: string, pick: (range: Range) => string | number) =>
@@ -78,13 +79,7 @@ function queryOf(ranges: readonly Range[], isCut: string): string {
     ) with ordinality as range (repo, collection, after, most, since, n)
     cross join lateral (
       select rkey, cid, rev, value, ${isCut} as is_cut from (
-        select rkey, cid, rev, value from record
-        where record.repo = range.repo and record.collection = range.collection and record.rkey > range.after
-          and case
-            when range.since is null then record.cid is not null
-            else record.rev is null or record.rev > range.since
-          end
-        order by record.rkey
+        select rkey, cid, rev, value ${RECORDS_IN_RANGE}
         limit range.most
       ) record
     ) record

@@ -1,11 +1,17 @@
 import { sql } from 'kysely'
 import pg from 'pg'
-import type { FailureClass, JobDetails, JobStatus, Level, Method, UnavailableReason } from '../verdict.js'
-import { BEST_RECEIPT } from './best-receipt.js'
-import { storedIn, wants } from './coverage.js'
+import type { FailureClass, JobDetails, JobStatus, UnavailableReason } from '../verdict.js'
 import type { Db } from './database.js'
 import { copyObjects } from './delivery-copy.js'
 import { BYTES_MAX, type Lines, type Range, readStretches, type Stretch } from './delivery-lines.js'
+import {
+  collectionsStored,
+  DELIVERED_FIELDS,
+  DELIVERED_FROM,
+  type DeliveredReceipt,
+  type Outcome,
+  outcomeOf,
+} from './outcomes.js'
 
 /** Which records of a job are handed over. */
 export interface DeliveryQuery {
@@ -23,32 +29,6 @@ export interface DeliveryQuery {
   /** About how long a page may be. */
   readonly pageBytes?: number
 }
-
-/** The verdict on a repo that its records are handed over with, as a view of it takes it. */
-export interface DeliveredReceipt {
-  readonly did: string
-  readonly rev: string | null
-  readonly data_cid: string | null
-  readonly counts: Record<string, number>
-  readonly receipt_records: number
-  readonly method: Method
-  readonly level: Level
-  readonly receipt_origin: string
-  readonly completed_at: Date
-  readonly unreadable: number
-  readonly unreadable_first: { collection: string; rkey: string; cid: string }[] | null
-}
-
-/** What became of a repo. */
-export type Outcome =
-  | {
-      readonly status: 'completed'
-      readonly receipt: DeliveredReceipt
-      /** Not all records, but what has changed since this rev; null for all there are. */
-      readonly since: string | null
-    }
-  | { readonly status: 'unavailable'; readonly reason: UnavailableReason }
-  | { readonly status: 'failed'; readonly failure: FailureClass; readonly message: string }
 
 /** A repo, or a part of one. */
 export interface DeliveredRepo {
@@ -191,7 +171,7 @@ export class DeliveryReader {
       return { page, next: { ...this.#place, after: through, open: null } }
     }
     await this.#learnCollections(db, ended)
-    const plan = this.#plan(ended, await changedCollections(db, this.#query, ended))
+    const plan = this.#plan(ended, await changedOf(db, this.#query, ended))
     const ranges = plan.flatMap((repo) => repo.ranges)
     const stretches = await readStretches(db, ranges, isLarge, this.#bytesOf(ranges))
     const { repos, ...place } = assemble(plan, stretches)
@@ -225,7 +205,7 @@ export class DeliveryReader {
     const plan: PlannedRepo[] = []
     let rows = 0
     for (const repo of ended) {
-      const outcome = outcomeOf(repo, this.#query.changes ?? false)
+      const outcome = outcomeFor(repo, this.#query.changes ?? false)
       const version = repo.version ?? ''
       const open = before?.seq === repo.seq && before.version === version ? before : null
       const ranges = this.#rangesOf(repo, outcome, open, changed.get(repo.repo) ?? [])
@@ -393,9 +373,7 @@ async function beginWithJob(
       ) as version,
       (
         select row_to_json(told) from (
-          select best.rev, best.data_cid, best.counts, best.method, best.level, best.completed_at,
-            best.records as receipt_records, host.origin as receipt_origin, best.unreadable, best.unreadable_first
-          from receipt own cross join ${BEST_RECEIPT} join host on host.id = best.host
+          select ${DELIVERED_FIELDS} ${DELIVERED_FROM}
           where own.repo = r.repo and own.scope = ${scope} and r.status = 'completed' and not r."isBehind"
         ) told
       ) as own
@@ -445,29 +423,27 @@ async function beginWithJob(
   }
 }
 
-/** What became of a repo: of one that was completed, also what has become of its account since then. */
-function outcomeOf(repo: EndedRepo, changes: boolean): Outcome {
-  const { status, did, failure, message, reason, own } = repo
+function outcomeFor(repo: EndedRepo, changes: boolean): Outcome {
+  const { status, did, failure, message, own, sinceRev } = repo
   if (status === 'failed') return { status, failure: failure ?? 'bad-response', message: message ?? '' }
-  if (status === 'unavailable') return { status, reason: reason ?? 'deactivated' }
-  if (repo.account) return { status: 'unavailable', reason: repo.account }
-  // Its receipt goes with its records, and these only with the account.
-  if (own === null) return { status: 'unavailable', reason: 'deleted' }
-  const receipt = { ...own, did, completed_at: new Date(own.completed_at) }
-  return { status: 'completed', receipt, since: changes ? repo.sinceRev : null }
+  const receipt = own && { ...own, did, completed_at: new Date(own.completed_at) }
+  return outcomeOf({ ...repo, status }, receipt, changes ? sinceRev : null)
 }
 
-/** The collections of repos in which something may have changed since a rev; what is gone has no receipt that counts it. */
-async function changedCollections(
+/** Collections in which something may have changed, by repo, with a guess of how much. */
+async function changedOf(
   db: Db,
   { job, changes }: DeliveryQuery,
   ended: readonly EndedRepo[],
 ): Promise<Map<number, Stored[]>> {
   const repos = ended.filter(({ status, sinceRev }) => status === 'completed' && sinceRev !== null)
-  if (!changes || repos.length === 0) return new Map()
-  const { rows } = await sql<Stored & { repo: number }>`
-    select stored.repo, stored.nsid, stored.collection as id, ${CHANGES_AT_FIRST}::int as records
-    from ${storedIn(repos.map(({ repo }) => repo))}
-    where exists (select from job where job.key = ${job} and ${wants('job.collections')})`.execute(db)
-  return Map.groupBy(rows, ({ repo }) => repo)
+  const found = changes
+    ? await collectionsStored(
+        db,
+        job,
+        repos.map(({ repo }) => repo),
+      )
+    : []
+  const guessed = found.map((stored) => ({ ...stored, records: CHANGES_AT_FIRST }))
+  return Map.groupBy(guessed, ({ repo }) => repo)
 }

@@ -1,9 +1,14 @@
 import { sql } from 'kysely'
 import type { UnavailableReason } from '../verdict.js'
-import { BEST_RECEIPT } from './best-receipt.js'
-import { storedIn, wants } from './coverage.js'
 import type { Db, Trx } from './database.js'
-import type { DeliveredReceipt, Outcome } from './delivery.js'
+import {
+  collectionsStored,
+  DELIVERED_FIELDS,
+  DELIVERED_FROM,
+  type DeliveredReceipt,
+  type Outcome,
+  outcomeOf,
+} from './outcomes.js'
 import { fillPage } from './record-pages.js'
 import {
   collectionIds,
@@ -68,7 +73,10 @@ async function readPage(trx: Trx, query: RecordQuery, from: ChangePosition): Pro
   if (job?.details !== 'kept') return null
   const ended = await endedRepos(trx, query, from)
   const receipts = await receiptsOf(trx, query.scope, ended)
-  const repos = ended.map((repo) => ({ ...repo, outcome: outcomeOf(repo, receipts.get(repo.repo)) }))
+  const repos = ended.map((repo) => ({
+    ...repo,
+    outcome: outcomeOf(repo, receipts.get(repo.repo) ?? null, repo.since),
+  }))
   const [first] = repos
   const wasOpen = from.open !== null && first?.seq === from.seq && first.outcome.status === 'completed'
   const isSame = wasOpen && (await versionOf(trx, first.repo)) === from.open?.version
@@ -140,9 +148,7 @@ async function receiptsOf(
   const numbers = repos.filter(({ status }) => status === 'completed').map(({ repo }) => repo)
   if (numbers.length === 0) return new Map()
   const { rows } = await sql<Receipt & { repo: number }>`
-    select own.repo, best.rev, best.data_cid, best.counts, best.method, best.level, best.completed_at,
-      best.records as receipt_records, host.origin as receipt_origin, best.unreadable, best.unreadable_first
-    from receipt own cross join ${sql.raw(BEST_RECEIPT)} join host on host.id = best.host
+    select own.repo, ${sql.raw(DELIVERED_FIELDS)} ${sql.raw(DELIVERED_FROM)}
     where own.scope = ${scope} and own.repo = any(${numbers}::bigint[])`.execute(trx)
   return new Map(rows.map(({ repo, ...receipt }) => [repo, receipt]))
 }
@@ -153,15 +159,6 @@ async function versionOf(trx: Trx, repo: number): Promise<string> {
     select md5(string_agg(scope || ' ' || extract(epoch from completed_at), ',' order by scope)) as version
     from receipt where repo = ${repo}`.execute(trx)
   return rows[0]?.version ?? ''
-}
-
-function outcomeOf(repo: EndedRepo, receipt: Receipt | undefined): ClosedRepo['outcome'] {
-  const { did, status, reason, account, since } = repo
-  if (status === 'unavailable') return { status, reason: reason ?? 'deactivated' }
-  if (account) return { status: 'unavailable', reason: account }
-  // Its receipt goes with its records, and these only with the account.
-  if (!receipt) return { status: 'unavailable', reason: 'deleted' }
-  return { status, receipt: { ...receipt, did }, since }
 }
 
 /** What there is to read of each repo: what its receipt counts, or what may have changed. */
@@ -175,29 +172,22 @@ async function rangesOf(
   const idOf = await collectionIds(trx, query.collection, counts)
   const counted = whole.map(({ repo }, index) => {
     const entries = Object.entries(counts[index] ?? {}).filter(([nsid]) => idOf.has(nsid))
-    const ranges = entries.map(([nsid, records]) => ({ collection: nsid, id: idOf.get(nsid)!, records }))
+    const ranges = entries.map(([nsid, records]) => ({ nsid, id: idOf.get(nsid)!, records }))
     return [repo, ranges] as const
   })
   const found = new Map([...counted, ...(await changedCollections(trx, query, repos))])
   return repos.flatMap(({ seq, did, repo, since }) =>
     (found.get(repo) ?? [])
-      .sort((a, b) => (a.collection < b.collection ? -1 : 1))
-      .map(({ collection, id, records }) => ({
-        ...{ seq, did, repo, since, collection, collectionId: id },
+      .sort((a, b) => (a.nsid < b.nsid ? -1 : 1))
+      .map(({ nsid, id, records }) => ({
+        ...{ seq, did, repo, since, collection: nsid, collectionId: id },
         after: '',
         counted: records,
       })),
   )
 }
 
-/** A collection of which records are stored; about so many are to be read. */
-interface Stored {
-  readonly collection: string
-  readonly id: number
-  readonly records: number
-}
-
-/** The collections in which something may have changed since a rev; what is gone has no receipt that counts it. */
+/** The collections in which something may have changed, by repo. */
 async function changedCollections(
   trx: Trx,
   { job, collection }: RecordQuery,
@@ -207,13 +197,23 @@ async function changedCollections(
   const changed = repos.filter(({ outcome }) => {
     return outcome.status === 'completed' && outcome.since !== null && outcome.since !== outcome.receipt.rev
   })
-  if (changed.length === 0) return new Map()
-  const { rows } = await sql<Stored & { repo: number }>`
-    select stored.repo, stored.nsid as collection, stored.collection as id, ${CHANGES}::int as records
-    from ${storedIn(changed.map(({ repo }) => repo))}
-    where (${collection}::text is null or stored.nsid = ${collection})
-      and exists (select from job where job.key = ${job} and ${wants('job.collections')})`.execute(trx)
-  return Map.groupBy(rows, ({ repo }) => repo)
+  const stored = await collectionsStored(
+    trx,
+    job,
+    changed.map(({ repo }) => repo),
+  )
+  const wanted = stored.filter(({ nsid }) => collection === null || nsid === collection)
+  return Map.groupBy(
+    wanted.map((each) => ({ ...each, records: CHANGES })),
+    ({ repo }) => repo,
+  )
+}
+
+/** A collection of which records are stored; about so many are to be read. */
+interface Stored {
+  readonly nsid: string
+  readonly id: number
+  readonly records: number
 }
 
 /** What there is to read behind a record, or at all. */

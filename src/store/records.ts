@@ -1,6 +1,7 @@
 import { sql } from 'kysely'
 import { BEST_RECEIPT } from './best-receipt.js'
 import type { Db } from './database.js'
+import { RECORDS_IN_RANGE } from './stored-ranges.js'
 
 /** Where a reading of a job's records stands: after this record of this repo. */
 export interface RecordPosition {
@@ -184,7 +185,6 @@ function rangesFor(ranges: readonly Range[], wanted: number): number {
   return enough === -1 ? ranges.length : enough + 1
 }
 
-/** Of what was stored without a rev nobody knows whether it has changed. */
 async function recordsIn(db: Db, ranges: readonly Range[], limit: number): Promise<RangeRecord[]> {
   const column = <Key extends keyof Range>(key: Key) => ranges.map((range) => range[key])
   const { rows } = await sql<{ n: number } & Pick<RangeRecord, 'rkey' | 'cid' | 'rev' | 'value'>>`
@@ -194,13 +194,7 @@ async function recordsIn(db: Db, ranges: readonly Range[], limit: number): Promi
       ${column('since')}::text[]
     ) with ordinality as range (repo, collection, after, since, n)
     cross join lateral (
-      select rkey, cid, rev, value from record
-      where record.repo = range.repo and record.collection = range.collection and record.rkey > range.after
-        and case
-          when range.since is null then record.cid is not null
-          else record.rev is null or record.rev > range.since
-        end
-      order by record.rkey
+      select rkey, cid, rev, value ${sql.raw(RECORDS_IN_RANGE)}
       limit ${limit}
     ) record
     order by range.n, record.rkey
