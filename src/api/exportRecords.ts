@@ -30,7 +30,7 @@ const ENCODERS: Readonly<Record<string, () => Transform>> = {
   gzip: () => createGzip({ level: constants.Z_BEST_SPEED }),
 }
 
-/** Shorter pieces are put together; a longer one goes out as it is. */
+/** A piece goes out when it is about as long as this. */
 const PIECE_LENGTH = 256 * 1024
 
 export function exportRecords(methods: Methods, ctx: ApiContext, deliveries: Deliveries): void {
@@ -149,7 +149,7 @@ function count(
 }
 
 /**
- * The lines of repos, some of them together.
+ * The lines of repos, some of them together, copied: their page holds no longer than until the next one is asked for.
  * @param before the repo that was not at its end before
  * @param through the number to go on after; a repo beyond it may have come before
  */
@@ -173,18 +173,14 @@ function* pieces(
       add(bytes)
       for (const each of deleted) add(Buffer.from(deletedLine(each)))
       if (length < PIECE_LENGTH) continue
-      yield together(parts)
+      yield Buffer.concat(parts)
       parts = []
       length = 0
     }
     if (repo.ends) add(Buffer.from(closingLine(repo, Math.min(repo.seq, through))))
     open = repo.ends ? null : repo.did
   }
-  if (length > 0) yield together(parts)
-}
-
-function together(parts: readonly Buffer[]): Buffer {
-  return parts.length === 1 ? parts[0]! : Buffer.concat(parts)
+  if (length > 0) yield Buffer.concat(parts)
 }
 
 /**

@@ -78,7 +78,7 @@ export class Delivery {
   /**
    * Everything that there was when the delivery was opened. A repo of it may have got a number beyond the job's since
    * then, as its account has changed: it comes at the end, whether it came before or not. The next page is read while
-   * one is taken, and no further.
+   * one is taken, and no further. The lines of a page hold until the next one is asked for.
    * @throws RequestError `DetailsDeleted`, `JobNotFound`; the reason of the signal
    */
   async *soFar(signal: AbortSignal): AsyncGenerator<DeliveryPage, void, undefined> {
@@ -93,12 +93,13 @@ export class Delivery {
       if (page.more) next = this.#read(reader, signal)
       yield page
       if (!page.more) return
+      reader.reuse(page)
     }
   }
 
   /**
    * Everything there is, and what comes, until the job has ended or the signal is aborted. While the database
-   * cannot be asked it goes on trying.
+   * cannot be asked it goes on trying. The lines of a page hold as long as in `soFar`.
    * @throws as `soFar`
    */
   async *follow(signal: AbortSignal): AsyncGenerator<DeliveryPage, void, undefined> {
@@ -110,7 +111,10 @@ export class Delivery {
         if (page === undefined) return
         if (page.more) next = this.#insist(reader, signal)
         yield page
-        if (page.more) continue
+        if (page.more) {
+          reader.reuse(page)
+          continue
+        }
         if (hasEnded(page.status)) return
         await news.wait(signal)
         next = this.#insist(reader, signal)

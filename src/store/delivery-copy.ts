@@ -21,19 +21,30 @@ interface Connection {
   query(text: string): void
 }
 
+/** A query, and what its rows are given to as they come: it must copy what it keeps. */
+export interface Copy {
+  /** Has no parameters: `COPY` takes none. */
+  readonly query: string
+  readonly take: (row: CopiedRow) => void
+}
+
 /** Takes the messages of a `COPY … TO STDOUT (FORMAT binary)` apart. */
 class RowReader {
   readonly #take: (row: CopiedRow) => void
   readonly #starts: number[] = []
   readonly #lengths: number[] = []
   #hasBegun = false
+  #hasEnded = false
 
   constructor(take: (row: CopiedRow) => void) {
     this.#take = take
   }
 
-  /** A message has whole rows: one, and the header before the first. */
-  read(bytes: Buffer): void {
+  /**
+   * A message has whole rows: one, and the header before the first.
+   * @returns whether there may be more
+   */
+  read(bytes: Buffer): boolean {
     let at = this.#hasBegun ? 0 : HEADER_BYTES + bytes.readInt32BE(EXTENSION_AT)
     this.#hasBegun = true
     const starts = this.#starts
@@ -41,8 +52,10 @@ class RowReader {
     while (at < bytes.length) {
       const fields = bytes.readInt16BE(at)
       at += 2
-      // The end.
-      if (fields < 0) return
+      if (fields < 0) {
+        this.#hasEnded = true
+        break
+      }
       for (let field = 0; field < fields; field += 1) {
         const length = bytes.readInt32BE(at)
         starts[field] = at + 4
@@ -51,13 +64,14 @@ class RowReader {
       }
       this.#take({ bytes, starts, lengths })
     }
+    return !this.#hasEnded
   }
 }
 
 /** What the driver takes for a query; and what the query builder waits for, which is told what the driver makes of it. */
-function copyOut(text: string, take: (row: CopiedRow) => void) {
+function copyOut(text: string, takes: readonly Copy['take'][]) {
   const { promise, resolve, reject } = Promise.withResolvers<{ rows: [] }>()
-  const reader = new RowReader(take)
+  const readers = takes.map((take) => new RowReader(take))
   let failure: { readonly error: unknown } | null = null
   return Object.assign(promise, {
     text,
@@ -67,7 +81,7 @@ function copyOut(text: string, take: (row: CopiedRow) => void) {
     handleCopyData({ chunk }: { chunk: Buffer }) {
       if (failure !== null) return
       try {
-        reader.read(chunk)
+        if (!readers[0]!.read(chunk)) readers.shift()
       } catch (error) {
         // Told when the server has come to its end: only then may somebody else ask something.
         failure = { error }
@@ -88,20 +102,17 @@ interface Around {
   readonly behind?: string
 }
 
-/**
- * Gives the rows of a query to a function as they come; it must copy what it keeps.
- * @param query has no parameters: `COPY` takes none
- */
+/** Gives the rows of queries, one query after the other, to what takes them. */
 export async function copyRows(
   db: Db,
-  query: string,
-  take: (row: CopiedRow) => void,
+  copies: readonly Copy[],
   { before, behind }: Around = {},
 ): Promise<void> {
-  const copy = `copy (${query}) to stdout (format binary)`
-  const statements = [before, copy, behind].filter((statement) => statement !== undefined).join('; ')
+  const texts = copies.map(({ query }) => `copy (${query}) to stdout (format binary)`)
+  const statements = [before, ...texts, behind].filter((statement) => statement !== undefined).join('; ')
+  const takes = copies.map(({ take }) => take)
   // The query builder hands on to the driver what it has for a text, and this is what the driver takes, too.
-  await db.executeQuery({ ...CompiledQuery.raw(''), sql: copyOut(statements, take) as unknown as string })
+  await db.executeQuery({ ...CompiledQuery.raw(''), sql: copyOut(statements, takes) as unknown as string })
 }
 
 /** The rows of a query as objects, with what JSON has for their fields. */
@@ -111,6 +122,6 @@ export async function copyObjects<T>(db: Db, query: string, around?: Around): Pr
     const [start = 0, length = 0] = [starts[0], lengths[0]]
     rows.push(JSON.parse(bytes.toString('utf8', start, start + length)))
   }
-  await copyRows(db, `select row_to_json(found) from (${query}) found`, take, around)
+  await copyRows(db, [{ query: `select row_to_json(found) from (${query}) found`, take }], around)
   return rows
 }

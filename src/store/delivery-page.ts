@@ -3,26 +3,40 @@ import type { CopiedRow } from './delivery-copy.js'
 const AFTER_RKEY = Buffer.from('","cid":"')
 const AFTER_CID = Buffer.from('"')
 const BEFORE_VALUE = Buffer.from('","value":')
-const END = Buffer.from('}')
+/** How a line ends. */
+export const END = Buffer.from('}\n')
+const CLOSING = 0x7d
+const OPENING = 0x7b
 const NEWLINE = 0x0a
 const SPACE = 0x20
 
 /** What a line has besides its head and what was stored. */
-const EXTRA_BYTES = AFTER_RKEY.length + BEFORE_VALUE.length + END.length + 1
+const EXTRA_BYTES = AFTER_RKEY.length + BEFORE_VALUE.length + END.length
 
 /** Copied byte by byte up to this length: a call costs more than that. */
 const SHORT = 64
+
+/** Memory that is so much larger than a page is not kept for it. */
+const MEMORY_MAX = 4
 
 /** The lines of a page, one behind the other in one place. */
 export class PageWriter {
   #out: Buffer
   #at = 0
-  /** Where lines end. */
-  readonly #breaks: number[] = []
 
-  constructor(bytes: number) {
+  /**
+   * @param bytes about how long the page will be
+   * @param memory of a page that nobody needs any more: memory that is new to the process costs as much as its lines
+   */
+  constructor(bytes: number, memory: Buffer | null) {
+    const isOfUse = memory !== null && memory.length >= bytes && memory.length <= MEMORY_MAX * bytes
     // A place of its own, not cut from a shared one: it is gone when the page is.
-    this.#out = Buffer.allocUnsafeSlow(Math.max(bytes, 4096))
+    this.#out = isOfUse ? memory : Buffer.allocUnsafeSlow(Math.max(bytes, 4096))
+  }
+
+  /** What the page lies in. */
+  get memory(): Buffer {
+    return this.#out
   }
 
   /** How many bytes there are. */
@@ -30,10 +44,7 @@ export class PageWriter {
     return this.#at
   }
 
-  /**
-   * Adds a line, whose break comes when the page is finished.
-   * @param rkey which of the fields
-   */
+  /** Adds a line. @param rkey which of the fields */
   add(head: Buffer, { bytes, starts, lengths }: CopiedRow, rkey: number, cid: number, value: number): void {
     this.#makeRoom(head.length + lengths[rkey]! + lengths[cid]! + Math.max(lengths[value]!, 0) + EXTRA_BYTES)
     this.#put(head, 0, head.length)
@@ -46,15 +57,26 @@ export class PageWriter {
       this.#put(bytes, starts[value]!, lengths[value]!)
     }
     this.#put(END, 0, END.length)
-    this.#breaks.push(this.#at)
-    this.#out[this.#at++] = SPACE
   }
 
-  /** The page. Breaks inside of values become spaces: in JSON they mean nothing where they may stand. */
+  /** Adds lines that are put together already but for the head of the first one and the end of the last. */
+  addAll(head: Buffer, { bytes, starts, lengths }: CopiedRow, lines: number): void {
+    this.#makeRoom(head.length + lengths[lines]! + END.length)
+    this.#put(head, 0, head.length)
+    this.#put(bytes, starts[lines]!, lengths[lines]!)
+    this.#put(END, 0, END.length)
+  }
+
+  /**
+   * The page. Breaks inside of values become spaces: in JSON they mean nothing where they may stand, which is nowhere
+   * between the end of an object and the beginning of another.
+   */
   finish(): Buffer {
     const page = this.#out.subarray(0, this.#at)
-    for (let at = page.indexOf(NEWLINE); at >= 0; at = page.indexOf(NEWLINE, at + 1)) page[at] = SPACE
-    for (const at of this.#breaks) page[at] = NEWLINE
+    for (let at = page.indexOf(NEWLINE); at >= 0; at = page.indexOf(NEWLINE, at + 1)) {
+      const isBreak = page[at - 1] === CLOSING && (at + 1 === page.length || page[at + 1] === OPENING)
+      if (!isBreak) page[at] = SPACE
+    }
     return page
   }
 

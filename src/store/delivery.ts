@@ -4,6 +4,7 @@ import type { FailureClass, JobDetails, JobStatus, UnavailableReason } from '../
 import type { Db } from './database.js'
 import { copyObjects } from './delivery-copy.js'
 import { BYTES_MAX, type Lines, type Range, readStretches, type Stretch } from './delivery-lines.js'
+import { PageWriter } from './delivery-page.js'
 import {
   collectionsStored,
   DELIVERED_FIELDS,
@@ -50,6 +51,8 @@ export interface DeliveryPage {
   readonly through: number
   /** Whether there is more to read at once. */
   readonly more: boolean
+  /** What the lines lie in, if there are any. */
+  readonly memory: Buffer | null
 }
 
 /** A repo that is read in several pages. */
@@ -124,6 +127,8 @@ export class DeliveryReader {
   #place: Place
   /** By the database's clock. */
   #beganAt: string | null = null
+  /** What a page that was given back lay in. */
+  #memory: Buffer | null = null
 
   /** @param after the number of the last repo that is not wanted any more */
   constructor(db: Db, query: DeliveryQuery, after: number) {
@@ -144,6 +149,11 @@ export class DeliveryReader {
       this.#place = read.next
       if (read.page !== null) return read.page
     }
+  }
+
+  /** Takes a page back whose lines nobody needs any more: another page will lie where it was. */
+  reuse({ memory }: DeliveryPage): void {
+    this.#memory = memory
   }
 
   async #readOn(connection: Db): Promise<{ page: DeliveryPage | null; next: Place }> {
@@ -167,13 +177,15 @@ export class DeliveryReader {
     const through = Math.max(after, Math.min(this.#query.through ?? job.seq, job.seq))
     if (ended.length === 0) {
       await sql`commit`.execute(db)
-      const page = { status, error, repos: [], through, more: false }
+      const page = { status, error, repos: [], through, more: false, memory: null }
       return { page, next: { ...this.#place, after: through, open: null } }
     }
     await this.#learnCollections(db, ended)
     const plan = this.#plan(ended, await changedOf(db, this.#query, ended))
     const ranges = plan.flatMap((repo) => repo.ranges)
-    const stretches = await readStretches(db, ranges, isLarge, this.#bytesOf(ranges))
+    const writer = new PageWriter(this.#bytesOf(ranges), this.#memory)
+    this.#memory = null
+    const stretches = await readStretches(db, ranges, isLarge, writer)
     const { repos, ...place } = assemble(plan, stretches)
     const next = { ...this.#place, ...place }
     if (repos.length === 0) return { page: null, next }
@@ -182,7 +194,7 @@ export class DeliveryReader {
       ? Math.max(through, repos.at(-1)!.seq)
       : (repos.findLast((repo) => repo.ends)?.seq ?? after)
     const rows = rowsOf(repos, this.#query.pageBytes ?? BYTES_MAX) ?? this.#place.rows
-    const page = { status, error, repos, through: end, more: !isWhole }
+    const page = { status, error, repos, through: end, more: !isWhole, memory: writer.memory }
     return { page, next: { ...next, after: end, look: lookOf(look, repos.length), rows } }
   }
 
