@@ -340,8 +340,11 @@ interface EndedRepo {
   /** Another one whenever any receipt of the repo is made or renewed: all of them have to do with its rows. */
   readonly version: string | null
   /** The one that says what there is of the job's scope now. */
-  readonly own: (Omit<DeliveredReceipt, 'did' | 'completed_at'> & { readonly completed_at: string }) | null
+  readonly own: OwnReceipt | null
 }
+
+/** A receipt as JSON has it. */
+type OwnReceipt = Omit<DeliveredReceipt, 'did' | 'completed_at'> & { readonly completed_at: string }
 
 interface Job {
   readonly status: JobStatus
@@ -379,14 +382,11 @@ async function beginWithJob(
     select job.status, job.details, job.error, p.seq, now() as "readAt",
       r."isBehind", r.seq as r, r.did, r.repo, r.status as outcome, r.failure, r.message, r.reason, r.since_rev as "sinceRev",
       (select a.reason from account_state a where a.repo = r.repo) as account,
-      (
-        select string_agg(receipt.scope || ' ' || receipt.completed_at, ',' order by receipt.scope)
-        from receipt where receipt.repo = r.repo and r.status = 'completed'
-      ) as version,
+      receipts.version, receipts."areSeveral",
       (
         select row_to_json(told) from (
-          select ${DELIVERED_FIELDS} ${DELIVERED_FROM}
-          where own.repo = r.repo and own.scope = ${scope} and r.status = 'completed' and not r."isBehind"
+          select ${DELIVERED_FIELDS} from receipt best join host on host.id = best.host
+          where best.repo = r.repo and best.scope = ${scope} and r.status = 'completed' and not r."isBehind"
         ) told
       ) as own
     from job
@@ -406,24 +406,37 @@ async function beginWithJob(
         limit ${limit}
       ) page
     ) r on true
+    left join lateral (
+      select string_agg(receipt.scope || ' ' || receipt.completed_at, ',' order by receipt.scope) as version,
+        count(*) > 1 as "areSeveral"
+      from receipt where receipt.repo = r.repo and r.status = 'completed'
+    ) receipts on true
     where job.key = ${job}
     order by r.seq`
   const rows = await copyObjects<
     Job & { readonly r: EndedRepo['seq'] | null } & Omit<EndedRepo, 'seq' | 'status'> & {
         readonly outcome: EndedRepo['status']
         readonly isBehind: boolean | null
+        readonly areSeveral: boolean
       }
   >(db, query, { before: 'start transaction isolation level repeatable read read only' })
   const [first] = rows
   if (first === undefined) return null
   const { status, details, error, seq, readAt } = first
   const found = rows.filter(({ r }) => r !== null)
-  const ended = found
-    .filter(({ isBehind }) => !isBehind)
-    .map(({ r, did, repo, outcome, failure, message, reason, sinceRev, account, version, own }) => {
+  const looked = found.filter(({ isBehind }) => !isBehind)
+  const several = looked.filter(({ areSeveral, own }) => areSeveral && own !== null)
+  const best = await bestOf(
+    db,
+    scope,
+    several.map(({ repo }) => repo),
+  )
+  const ended = looked.map(
+    ({ r, did, repo, outcome, failure, message, reason, sinceRev, account, version, own }) => {
       const ending = { status: outcome, failure, message, reason, sinceRev }
-      return { seq: r!, did, repo, ...ending, account, version, own }
-    })
+      return { seq: r!, did, repo, ...ending, account, version, own: best.get(repo) ?? own }
+    },
+  )
   return {
     status,
     details,
@@ -433,6 +446,19 @@ async function beginWithJob(
     ended,
     isLast: ended.length < limit && ended.length === found.length,
   }
+}
+
+/**
+ * The receipts that describe the records of repos of a scope, by repo. Only for those that have several: to make a plan
+ * for all that may be asked of these takes the server longer than to look up a page of repos that have one each.
+ */
+async function bestOf(db: Db, scope: number, repos: readonly number[]): Promise<Map<number, OwnReceipt>> {
+  if (repos.length === 0) return new Map()
+  const query = `
+    select own.repo, ${DELIVERED_FIELDS} ${DELIVERED_FROM}
+    where own.repo = any(array[${repos.join()}]::bigint[]) and own.scope = ${scope}`
+  const rows = await copyObjects<OwnReceipt & { readonly repo: number }>(db, query)
+  return new Map(rows.map(({ repo, ...receipt }) => [repo, receipt]))
 }
 
 function outcomeFor(repo: EndedRepo, changes: boolean): Outcome {
