@@ -36,6 +36,12 @@ export interface Overrides {
   readonly houseEveryMs?: number
   /** How long a host is parked for the first time. */
   readonly parkMs?: number
+  /** Between two times that the engine says it is alive, and looks which of its jobs are to stop. */
+  readonly aliveEveryMs?: number
+  /** How long an engine may be silent before it counts as dead. */
+  readonly silentMs?: number
+  /** How long an engine in trouble stands still for the first time. */
+  readonly haltMs?: number
   /** Between two looks at whether the other end of a stream is still there. */
   readonly pingEveryMs?: number
 }
@@ -133,12 +139,18 @@ async function open(
   return { ...parts, server: listening?.server ?? null, [Symbol.asyncDispose]: () => opened.close() }
 }
 
-const pick = ({ retry, sweepEveryMs, houseEveryMs, parkMs }: Overrides) => ({
-  ...(retry && { retry }),
-  ...(sweepEveryMs !== undefined && { sweepEveryMs }),
-  ...(houseEveryMs !== undefined && { houseEveryMs }),
-  ...(parkMs !== undefined && { parkMs }),
-})
+const pick = (overrides: Overrides) => {
+  const { retry, sweepEveryMs, houseEveryMs, parkMs, aliveEveryMs, silentMs, haltMs } = overrides
+  return {
+    ...(retry && { retry }),
+    ...(sweepEveryMs !== undefined && { sweepEveryMs }),
+    ...(houseEveryMs !== undefined && { houseEveryMs }),
+    ...(parkMs !== undefined && { parkMs }),
+    ...(aliveEveryMs !== undefined && { aliveEveryMs }),
+    ...(silentMs !== undefined && { silentMs }),
+    ...(haltMs !== undefined && { haltMs }),
+  }
+}
 
 /**
  * Waits for a turn that comes soon enough for somebody who waits for an answer. Takes none otherwise: turns that

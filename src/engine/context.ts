@@ -47,6 +47,8 @@ export interface EngineContext {
   readonly houseEveryMs: number
   /** How long a host is parked for the first time. */
   readonly parkMs: number
+  /** Between two times that this process says it is alive. */
+  readonly aliveEveryMs: number
   readonly retry: { readonly repo: RetryPolicy; readonly listing: RetryPolicy }
   /** Looks up accounts, each request after `pace`: in its turn at the directory. */
   readonly identitiesPaced: (pace: () => Promise<void>) => Identities

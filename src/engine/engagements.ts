@@ -41,6 +41,7 @@ export class Engagements {
   readonly #db: Db
   readonly #onLeft: (job: number) => Promise<void>
   readonly #tasks: () => HeldTask[]
+  readonly #silentMs: number
   readonly #worker = randomUUID()
   readonly #jobs = new Map<number, Engagement>()
   #reported = false
@@ -48,11 +49,18 @@ export class Engagements {
   /**
    * @param onLeft called when this process has nothing of a stopped job in flight any more
    * @param tasks what this process is at, for whoever takes over should it die
+   * @param silentMs how long it may be silent before it counts as dead
    */
-  constructor(db: Db, onLeft: (job: number) => Promise<void>, tasks: () => HeldTask[]) {
+  constructor(
+    db: Db,
+    onLeft: (job: number) => Promise<void>,
+    tasks: () => HeldTask[],
+    silentMs: number = SILENT_MS,
+  ) {
     this.#db = db
     this.#onLeft = onLeft
     this.#tasks = tasks
+    this.#silentMs = silentMs
   }
 
   /** Whether this process has work of a job in flight, or had a moment ago. */
@@ -91,7 +99,7 @@ export class Engagements {
 
   /** Says that this process is alive. When it had been taken for dead, it lets go of everything. */
   async report(): Promise<void> {
-    const known = await reportAlive(this.#db, this.#worker, SILENT_MS, this.#tasks())
+    const known = await reportAlive(this.#db, this.#worker, this.#silentMs, this.#tasks())
     if (this.#reported && !known) for (const [job, each] of [...this.#jobs]) await this.#stop(job, each)
     this.#reported = true
   }

@@ -27,7 +27,7 @@ import type { SharedGate } from './shared-gate.js'
 import { PARKED_MS } from './standing.js'
 import { databaseTrouble, Standstill, spoolTrouble } from './standstill.js'
 import { SWEEP_EVERY_MS, sweepUntil } from './sweep.js'
-import { JobWatch } from './watch.js'
+import { ALIVE_EVERY_MS, JobWatch } from './watch.js'
 import { Writer } from './writer.js'
 
 export interface EngineOptions {
@@ -46,6 +46,9 @@ export interface EngineOptions {
   readonly sweepEveryMs?: number
   readonly houseEveryMs?: number
   readonly parkMs?: number
+  readonly aliveEveryMs?: number
+  readonly silentMs?: number
+  readonly haltMs?: number
   readonly retry?: { readonly repo?: RetryPolicy; readonly listing?: RetryPolicy }
 }
 
@@ -110,11 +113,13 @@ export class Engine implements AsyncDisposable {
       store.db,
       (job) => settleStopping(settling, job),
       () => dispatch.held(),
+      options.silentMs,
     )
     const look = () => engagements.report()
-    const standstill = new Standstill({ reason: databaseTrouble, look, tell, now })
+    const firstLookMs = options.haltMs
+    const standstill = new Standstill({ reason: databaseTrouble, look, tell, now, firstLookMs })
     const checkSpool = () => checkSpoolDirectory(config.engine.spoolDirectory)
-    const spool = new Standstill({ reason: spoolTrouble, look: checkSpool, tell, now })
+    const spool = new Standstill({ reason: spoolTrouble, look: checkSpool, tell, now, firstLookMs })
     const dispatch: Dispatch = new Dispatch(boss, tell, standstill, { drive: spool })
     await dispatch.prepare()
     // Before any work: nobody enters a job for a process that nobody knows.
@@ -151,6 +156,7 @@ export class Engine implements AsyncDisposable {
       sweepEveryMs: options.sweepEveryMs ?? SWEEP_EVERY_MS,
       houseEveryMs: options.houseEveryMs ?? HOUSE_EVERY_MS,
       parkMs: options.parkMs ?? PARKED_MS,
+      aliveEveryMs: options.aliveEveryMs ?? ALIVE_EVERY_MS,
       retry: { repo: options.retry?.repo ?? REPO_RETRY, listing: options.retry?.listing ?? LISTING_RETRY },
       identitiesPaced: options.identities,
     }

@@ -32,6 +32,8 @@ export interface StandstillOptions {
   readonly look: () => Promise<unknown>
   readonly tell: Tell
   readonly now: () => number
+  /** The first pause before a look, ms. */
+  readonly firstLookMs?: number | undefined
 }
 
 /**
@@ -43,11 +45,14 @@ export class Standstill {
   readonly #options: StandstillOptions
   #why: string | null = null
   #over: Promise<void> = Promise.resolve()
-  #pauseMs = FIRST_LOOK_MS
+  readonly #firstLookMs: number
+  #pauseMs: number
   #wellSince = Number.NEGATIVE_INFINITY
 
   constructor(options: StandstillOptions) {
     this.#options = options
+    this.#firstLookMs = options.firstLookMs ?? FIRST_LOOK_MS
+    this.#pauseMs = this.#firstLookMs
   }
 
   /** Why the engine stands still; null while it does not. */
@@ -66,7 +71,7 @@ export class Standstill {
     if (why === null) return false
     if (this.#why !== null || signal.aborted) return true
     this.#why = why
-    if (now() - this.#wellSince > WELL_MS) this.#pauseMs = FIRST_LOOK_MS
+    if (now() - this.#wellSince > WELL_MS) this.#pauseMs = this.#firstLookMs
     tell('engine.halted', { why, err: error })
     this.#over = this.#untilWell(signal)
     return true

@@ -4,17 +4,19 @@ import type { EngineContext } from './context.js'
 import { repeatUntil } from './repeat.js'
 
 /** How often this process says that it is alive, and looks which of its jobs are to stop, ms. */
-const LOOK_EVERY_MS = 1_000
+export const ALIVE_EVERY_MS = 1_000
 
 /** The shortest time between two looks, however many hints there are, ms. */
 const LOOK_PAUSE_MS = 200
 
+type Needs = Pick<EngineContext, 'engagements' | 'standstill' | 'tell' | 'now' | 'aliveEveryMs'>
+
 /** Says that this process is alive, and looks which of the jobs it is engaged in are to stop: soon after a hint. */
 export class JobWatch {
-  readonly #ctx: Pick<EngineContext, 'engagements' | 'standstill' | 'tell' | 'now'>
+  readonly #ctx: Needs
   readonly #hinted = new Pulse()
 
-  constructor(ctx: Pick<EngineContext, 'engagements' | 'standstill' | 'tell' | 'now'>) {
+  constructor(ctx: Needs) {
     this.#ctx = ctx
   }
 
@@ -24,20 +26,20 @@ export class JobWatch {
   }
 
   async until(signal: AbortSignal): Promise<void> {
-    const { engagements, now } = this.#ctx
+    const { engagements, now, aliveEveryMs } = this.#ctx
     let reportAt = Number.NEGATIVE_INFINITY
     let hinted = this.#hinted.next
     const look = async () => {
       hinted = this.#hinted.next
       if (now() >= reportAt) {
         await engagements.report()
-        reportAt = now() + LOOK_EVERY_MS
+        reportAt = now() + aliveEveryMs
       }
       await engagements.refresh()
     }
     await repeatUntil(this.#ctx, signal, look, async () => {
       await pause(LOOK_PAUSE_MS, signal)
-      await Promise.race([hinted, pause(LOOK_EVERY_MS - LOOK_PAUSE_MS, signal)])
+      await Promise.race([hinted, pause(aliveEveryMs - LOOK_PAUSE_MS, signal)])
     })
   }
 }
