@@ -42,6 +42,8 @@ export interface Overrides {
   readonly silentMs?: number
   /** How long an engine in trouble stands still for the first time. */
   readonly haltMs?: number
+  /** How long repos wait for the revs of their host. */
+  readonly revsMs?: number
   /** Between two looks at whether the other end of a stream is still there. */
   readonly pingEveryMs?: number
 }
@@ -140,7 +142,7 @@ async function open(
 }
 
 const pick = (overrides: Overrides) => {
-  const { retry, sweepEveryMs, houseEveryMs, parkMs, aliveEveryMs, silentMs, haltMs } = overrides
+  const { retry, sweepEveryMs, houseEveryMs, parkMs, aliveEveryMs, silentMs, haltMs, revsMs } = overrides
   return {
     ...(retry && { retry }),
     ...(sweepEveryMs !== undefined && { sweepEveryMs }),
@@ -149,6 +151,7 @@ const pick = (overrides: Overrides) => {
     ...(aliveEveryMs !== undefined && { aliveEveryMs }),
     ...(silentMs !== undefined && { silentMs }),
     ...(haltMs !== undefined && { haltMs }),
+    ...(revsMs !== undefined && { revsMs }),
   }
 }
 

@@ -47,6 +47,8 @@ export interface EngineContext {
   readonly houseEveryMs: number
   /** How long a host is parked for the first time. */
   readonly parkMs: number
+  /** How long a page of a host's revs may take, and repos wait for these. */
+  readonly revsMs: number
   /** Between two times that this process says it is alive. */
   readonly aliveEveryMs: number
   readonly retry: { readonly repo: RetryPolicy; readonly listing: RetryPolicy }

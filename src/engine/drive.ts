@@ -14,7 +14,7 @@ import { DueQueue, type KnownRepo } from './due-queue.js'
 import { type Hold, JobStopped } from './engagements.js'
 import { fetchRepo } from './fetch.js'
 import { HostGate } from './host-gate.js'
-import { REVS_TIMEOUT_MS, readAllHostRevs } from './host-revs.js'
+import { readAllHostRevs } from './host-revs.js'
 import { SHORT_PAUSE_MS, TURN_MS } from './limits.js'
 import { LookUp } from './look-up.js'
 import { ClaimLost } from './repo-state.js'
@@ -30,9 +30,6 @@ import { Turns } from './turns.js'
 
 /** Repos of one host that are read and wait to be written: as many as come in while a batch is under way. */
 const UNWRITTEN_MAX = 32
-
-/** How long repos wait for the revs of their host, ms: most hosts list them within. Then these are read beside. */
-const REVS_WAIT_MS = 10_000
 
 /** The place of the reading of revs among those under way: no repo has this number. */
 const REVS = 0
@@ -60,7 +57,7 @@ export async function driveHost(ctx: EngineContext, hostId: number, signal: Abor
 
 /** Nobody depends on the revs, so the host has less time for them. */
 function revsQuery(...[ctx, origin, gate, signals]: Parameters<typeof hostQuery>): Query {
-  return hostQuery(ctx, origin, gate, signals, REVS_TIMEOUT_MS)
+  return hostQuery(ctx, origin, gate, signals, ctx.revsMs)
 }
 
 class Driver {
@@ -225,7 +222,7 @@ class Driver {
         this.#revs.looked(keys, this.#ctx.now())
       }),
     )
-    await this.#within(REVS_WAIT_MS, Promise.race([this.#underWay.get(REVS), doubt]))
+    await this.#within(this.#ctx.revsMs, Promise.race([this.#underWay.get(REVS), doubt]))
   }
 
   #queryUnder<Way>(

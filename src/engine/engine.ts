@@ -16,6 +16,7 @@ import { discoverRepos } from './discover.js'
 import { Dispatch } from './dispatch.js'
 import { driveHost } from './drive.js'
 import { Engagements } from './engagements.js'
+import { REVS_MS } from './host-revs.js'
 import { HOUSE_EVERY_MS, keepHouseUntil } from './janitor.js'
 import { LargeRepos } from './large-repos.js'
 import { makeManifestsUntil } from './manifest.js'
@@ -49,6 +50,7 @@ export interface EngineOptions {
   readonly aliveEveryMs?: number
   readonly silentMs?: number
   readonly haltMs?: number
+  readonly revsMs?: number
   readonly retry?: { readonly repo?: RetryPolicy; readonly listing?: RetryPolicy }
 }
 
@@ -156,6 +158,7 @@ export class Engine implements AsyncDisposable {
       sweepEveryMs: options.sweepEveryMs ?? SWEEP_EVERY_MS,
       houseEveryMs: options.houseEveryMs ?? HOUSE_EVERY_MS,
       parkMs: options.parkMs ?? PARKED_MS,
+      revsMs: options.revsMs ?? REVS_MS,
       aliveEveryMs: options.aliveEveryMs ?? ALIVE_EVERY_MS,
       retry: { repo: options.retry?.repo ?? REPO_RETRY, listing: options.retry?.listing ?? LISTING_RETRY },
       identitiesPaced: options.identities,

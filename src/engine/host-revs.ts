@@ -34,8 +34,11 @@ const JUDGED_AFTER = 2_000
 /** A listing is no more than a help: it is not waited for as long as one that finds repos. */
 const ATTEMPTS_MAX = 3
 
-/** Nor for as long as anything else that a host is asked for. Most answer within one. */
-export const REVS_TIMEOUT_MS = 10_000
+/**
+ * Nor for as long as anything else that a host is asked for: most answer within a second. So long repos wait for the
+ * revs of their host, too; then these are read beside them.
+ */
+export const REVS_MS = 10_000
 
 /** A host that does not list its repos is not asked for it again for so long, whoever wants it. */
 const UNLISTED_MS = 3_600_000

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { StandInPds } from '../support/network/stand-in-pds.js'
+import { eventually } from '../support/wait.js'
 import type { StandIns } from './support.js'
 
 const LIST = 'com.atproto.repo.listRecords'
@@ -25,6 +26,7 @@ export async function slowWorld(
     host.faults.plan({ kind: 'after', what: () => sleep(pauseMs) }, { method: LIST })
     hosts.push(host)
   }
+  const asked = () => hosts.reduce((sum, host) => sum + host.count({ method: LIST }), 0)
   const pages = Array.from({ length: repos }, (_, index) => pagesOf(sizeOf(index)))
   return {
     hosts,
@@ -35,7 +37,30 @@ export async function slowWorld(
     records: () => hosts.flatMap((host) => [...host.world.values()]),
     /** Requests for pages that it takes at least, and how many there were. */
     needed: count * pages.reduce((sum, each) => sum + each, 0) + pagesOf(LONG),
-    asked: () => hosts.reduce((sum, host) => sum + host.count({ method: LIST }), 0),
+    asked,
+    /**
+     * From so many requests on, whatever is asked for waits until it is let go. What is done to an engine meanwhile
+     * cannot come too late, however slow it is to learn of it.
+     */
+    holdFrom(count: number) {
+      const gate = Promise.withResolvers<void>()
+      const held = { kind: 'after', what: () => gate.promise } as const
+      const plans = hosts.map(({ faults }) =>
+        faults.planFirst(held, ({ method }) => method === LIST && asked() >= count),
+      )
+      return {
+        isHeld: () =>
+          eventually(
+            () => plans.some(({ fired }) => fired > 0),
+            (is) => is,
+            40_000,
+          ),
+        release: () => {
+          for (const plan of plans) plan.cancel()
+          gate.resolve()
+        },
+      }
+    },
     /** The same for the relay: a full page has a cursor even if nothing follows. */
     relayPages: (pageSize: number) => Math.floor((count * repos + 1) / pageSize) + 1,
   }

@@ -131,6 +131,39 @@ export function finished(backfill: Backfill, job: string): Promise<JobView> {
   return finishedJob(backfill, job, 40_000)
 }
 
+/** For an engine that `told` is waited for. */
+export const ALIVE_EVERY_MS = 250
+
+/**
+ * Waits until every engine on a database has looked, after this was called, which of its jobs are to stop: a look
+ * follows each time that it says it is alive, and is through before the next.
+ */
+export async function told({ api }: Pick<Bench, 'api'>): Promise<void> {
+  const { pool } = api.service.store
+  for (let reports = 0; reports < 2; reports += 1) {
+    const { rows } = await pool.query<{ now: string }>('select now()::text as now')
+    await eventually(
+      () => pool.query('select from worker having count(*) > 0 and min(reported_at) > $1', [rows[0]!.now]),
+      ({ rowCount }) => rowCount === 1,
+    )
+  }
+}
+
+/**
+ * Waits until a count has not moved for so long: whatever was under way has ended. What begins again and again by
+ * itself never lets it rest.
+ */
+export async function atRest(count: () => number, forMs: number): Promise<void> {
+  let [last, since] = [count(), performance.now()]
+  await eventually(
+    () => {
+      if (count() !== last) [last, since] = [count(), performance.now()]
+      return performance.now() - since
+    },
+    (ms) => ms >= forMs,
+  )
+}
+
 /** Asserts that all counters equal their rows, once what was under way for jobs that have ended is through. */
 export async function expectCounters({ service }: Pick<TestService, 'service'>): Promise<void> {
   const differences = () => assertCountersEqualRows(service.store).catch((error: unknown) => String(error))

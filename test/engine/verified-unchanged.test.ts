@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { Overrides } from '../../src/service.js'
 import { collectRecords, collectRepos, repoOf } from '../support/jobs.js'
 import type { SignedPds } from '../support/network/signed-pds.js'
 import { eventually } from '../support/wait.js'
@@ -29,13 +30,14 @@ interface Wish {
   collections?: string[]
 }
 
-const engine = () => world.standIns.service({ database: bench.database, api: false })
+const engine = (overrides: Overrides = {}) =>
+  world.standIns.service({ database: bench.database, api: false, overrides })
 
 const start = async (wish: Wish) =>
   (await bench.backfill.createJob({ collections: [POST, LIKE], ...wish })).data.id
 
-async function run(wish: Wish) {
-  await using _engine = await engine()
+async function run(wish: Wish, overrides: Overrides = {}) {
+  await using _engine = await engine(overrides)
   return await finished(bench.backfill, await start(wish))
 }
 
@@ -129,15 +131,12 @@ test('where it does not answer when it is asked for them, that is not waited for
   const held = Promise.withResolvers<void>()
   const plan = pds.faults.plan({ kind: 'after', what: () => held.promise }, { method: 'listRepos' })
   const started = performance.now()
-  const second = await run({ repos: dids })
-  expect(second).toMatchObject({ completedRepos: REPOS })
-  expect(plan.fired).toBe(1)
-  // One page's time, which is far less than any other request has.
-  expect(performance.now() - started).toBeLessThan(25_000)
-  const again = performance.now()
-  expect(await run({ repos: dids })).toMatchObject({ completedRepos: REPOS })
-  expect(performance.now() - again).toBeLessThan(9_000)
-  expect(plan.fired).toBe(1)
+  // One page's time, which is far less than any other request has; and not once more for the next job.
+  for (const _ of [1, 2]) {
+    expect(await run({ repos: dids }, { revsMs: 1_500 })).toMatchObject({ completedRepos: REPOS })
+    expect(plan.fired).toBe(1)
+  }
+  expect(performance.now() - started).toBeLessThan(40_000)
   held.resolve()
 })
 

@@ -36,6 +36,9 @@ export interface Asked {
   readonly cursor: string | null
 }
 
+/** Of an account, of a method, or as a function says. */
+type Chosen = Partial<Pick<Asked, 'method' | 'did'>> | ((asked: Asked) => boolean)
+
 interface Planned {
   readonly fault: Fault
   readonly of: (asked: Asked) => boolean
@@ -54,21 +57,26 @@ export class Faults {
   readonly #planned: Planned[] = []
 
   /**
-   * @param of the requests it spoils: of an account, of a method, or as a function says
+   * @param of the requests it spoils
    * @param times how many of them
    */
-  plan(
-    fault: Fault,
-    of: Partial<Pick<Asked, 'method' | 'did'>> | ((asked: Asked) => boolean) = {},
-    times = Number.POSITIVE_INFINITY,
-  ): Plan {
+  plan(fault: Fault, of: Chosen = {}, times = Number.POSITIVE_INFINITY): Plan {
+    return this.#add(fault, of, times, 'push')
+  }
+
+  /** As `plan`, before all that is planned already. */
+  planFirst(fault: Fault, of: Chosen, times = Number.POSITIVE_INFINITY): Plan {
+    return this.#add(fault, of, times, 'unshift')
+  }
+
+  #add(fault: Fault, of: Chosen, times: number, where: 'push' | 'unshift'): Plan {
     const matches =
       typeof of === 'function'
         ? of
         : (asked: Asked) =>
             (of.method ?? asked.method) === asked.method && (of.did ?? asked.did) === asked.did
     const planned = { fault, of: matches, left: times, fired: 0 }
-    this.#planned.push(planned)
+    this.#planned[where](planned)
     return {
       get fired() {
         return planned.fired
