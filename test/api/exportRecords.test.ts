@@ -373,7 +373,7 @@ describe('a slow reader', () => {
     await reader.read()
     const began = performance.now()
     await other[Symbol.asyncDispose]()
-    expect(performance.now() - began).toBeLessThan(5_000)
+    expect(performance.now() - began).toBeLessThan(8_000)
     const rest = async () => {
       for (;;) if ((await reader.read()).done) return
     }
@@ -442,7 +442,7 @@ describe('many exports', () => {
     const began = performance.now()
     expect((await one.as(other).listJobs({})).data.jobs).toEqual([])
     expect((await fetch(`${one.url}/xrpc/_health`)).status).toBe(200)
-    expect(performance.now() - began).toBeLessThan(5_000)
+    expect(performance.now() - began).toBeLessThan(8_000)
     await holder.query('rollback')
     await holder.end()
     for (const answer of await Promise.all(exports)) {

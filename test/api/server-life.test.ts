@@ -79,7 +79,7 @@ describe('a service whose database goes away', () => {
     for (const _ of ['broken', 'silent']) {
       const began = Date.now()
       expect(await health(cut)).toMatchObject({ status: 503, json: { database: 'unreachable' } })
-      expect(Date.now() - began).toBeLessThan(4_000)
+      expect(Date.now() - began).toBeLessThan(8_000)
     }
     proxy.setSilent(false)
     await eventually(
@@ -128,7 +128,7 @@ describe('stopping', () => {
     slow.release()
     expect(await underWay).toMatchObject({ status: 200, json: { jobs: [] } })
     await stopped
-    expect(Date.now() - began).toBeLessThan(2_000)
+    expect(Date.now() - began).toBeLessThan(6_000)
   })
 
   test('does not wait for connections that are kept open', async () => {
@@ -139,7 +139,7 @@ describe('stopping', () => {
     expect(Object.keys(agent.freeSockets)).toHaveLength(1)
     const began = Date.now()
     await stopping[Symbol.asyncDispose]()
-    expect(Date.now() - began).toBeLessThan(2_000)
+    expect(Date.now() - began).toBeLessThan(6_000)
     agent.destroy()
   })
 })

@@ -3,7 +3,7 @@ import { expect, test, vi } from 'vitest'
 import { AquiferProcess } from '../support/process.js'
 import { eventually } from '../support/wait.js'
 import { slowWorld } from './slow-world.js'
-import { expectCounters, expectRecords, finished, StandIns } from './support.js'
+import { expectCounters, expectRecords, finished, StandIns, told } from './support.js'
 
 // Processes are started here, and one death is waited for.
 vi.setConfig({ testTimeout: 120_000 })
@@ -12,6 +12,9 @@ const LIST = 'com.atproto.repo.listRecords'
 
 /** A dead process is noticed within seconds, or by its silence after ten. */
 const NOTICED_MS = 20_000
+
+/** A job has to stop so soon after its last pages in flight. On a quiet machine that is a moment. */
+const STOPPED_MS = 10_000
 
 async function stage() {
   const standIns = await StandIns.start({ relayPageSize: 10 })
@@ -39,6 +42,7 @@ test.concurrent('a process that is killed while jobs are pausing, cancelling and
   await using here = await stage()
   const { standIns, bench, backfill, worker, statusOf } = here
   const held = Promise.withResolvers<void>()
+  const heldForPause = Promise.withResolvers<void>()
   const jobs = await Promise.all(
     ['pausing', 'cancelling', 'paused'].map(async (state) => {
       const collection = `network.example.${state}`
@@ -46,31 +50,28 @@ test.concurrent('a process that is killed while jobs are pausing, cancelling and
       standIns.populate(pds, 5, 250, collection)
       let pages = 0
       const plan = pds.faults.plan(
-        { kind: 'after', what: () => held.promise },
+        { kind: 'after', what: () => (state === 'paused' ? heldForPause : held).promise },
         ({ method }) => {
           pages += Number(method === LIST)
           return pages > 3
         },
-        state === 'paused' ? 0 : Number.POSITIVE_INFINITY,
       )
-      if (state === 'paused') pds.faults.plan({ kind: 'after', what: () => sleep(100) }, { method: LIST })
       const { data } = await backfill.createJob({ collections: [collection] })
       return { pds, plan, job: data.id, records: () => pds.world.values() }
     }),
   )
   const [pausing, cancelling, paused] = jobs as [(typeof jobs)[0], (typeof jobs)[0], (typeof jobs)[0]]
   await using first = await worker()
-  for (const { plan } of [pausing, cancelling]) {
+  for (const { plan } of jobs) {
     await eventually(
       () => plan.fired,
       (fired) => fired > 0,
     )
   }
-  await eventually(
-    () => paused.pds.count({ method: LIST }),
-    (count) => count > 0,
-  )
   await backfill.pauseJob({ job: paused.job })
+  // Before that it may well come to its end.
+  await told(bench)
+  heldForPause.resolve()
   await eventually(
     () => statusOf(paused.job),
     (status) => status === 'paused',
@@ -101,29 +102,39 @@ test.concurrent('a job that two processes work on is paused once, when both have
   const { standIns, bench, backfill, worker, statusOf } = here
   const collection = 'network.example.both'
   const world = await slowWorld(standIns, collection, { repos: 60, pauseMs: 25, hosts: 4 })
+  const shares = [
+    [0.15, 'pauseJob', 'paused'],
+    [0.4, 'pauseJob', 'paused'],
+    [0.6, 'cancelJob', 'cancelled'],
+  ] as const
   // Neither can take all four.
   await using one = await worker(2)
   await using two = await worker(2)
   const { data } = await backfill.createJob({ collections: [collection] })
-  const told = (event: string) => [one, two].flatMap(({ log }) => log.filter((line) => line.event === event))
+  const logged = (event: string) =>
+    [one, two].flatMap(({ log }) => log.filter((line) => line.event === event))
   const drives = ({ log }: AquiferProcess) => log.some(({ event }) => event === 'host.claimed')
-  for (const [share, ask, rest] of [
-    [0.15, 'pauseJob', 'paused'],
-    [0.4, 'pauseJob', 'paused'],
-    [0.6, 'cancelJob', 'cancelled'],
-  ] as const) {
-    await eventually(world.asked, (count) => count >= world.needed * share)
-    const earlier = told(`job.${rest}`).length
+  for (const [share, ask, rest] of shares) {
+    const pages = world.holdFrom(world.needed * share)
+    await pages.isHeld()
+    const earlier = logged(`job.${rest}`).length
     await backfill[ask]({ job: data.id })
+    await told(bench)
+    pages.release()
     await eventually(
       () => statusOf(data.id),
       (status) => status === rest,
-      5_000,
+      STOPPED_MS,
     )
     const still = world.asked()
     await sleep(300)
     expect(world.asked()).toBe(still)
-    expect(told(`job.${rest}`)).toHaveLength(earlier + 1)
+    // What a process has said is read a moment later.
+    await eventually(
+      () => logged(`job.${rest}`).length,
+      (count) => count > earlier,
+    )
+    expect(logged(`job.${rest}`)).toHaveLength(earlier + 1)
     await expectCounters(bench.api)
     if (rest === 'paused') await backfill.resumeJob({ job: data.id })
   }

@@ -166,9 +166,10 @@ test('a pause that a relay asks for holds for all its listings, for all jobs, an
   const first = await discover(backfill, [POST, LIKE])
   {
     await using _engine = await standIns.service({ database: bench.database, api: false, environment })
+    // An engine that is stopped before it has noted the refusal has learnt nothing.
     await eventually(
-      () => arrivals.length,
-      (count) => count > 0,
+      () => bench.api.service.store.pool.query('select from listing where retry_at > now()'),
+      ({ rowCount }) => (rowCount ?? 0) > 0,
     )
   }
   const second = await discover(backfill)

@@ -89,9 +89,12 @@ test.concurrent('of two workers one drives a host; when it is killed, the other 
   const drives = ({ log }: AquiferProcess) => log.some(({ event }) => event === 'host.claimed')
   const [driver, other] = drives(one) ? [one, two] : [two, one]
   expect(drives(other)).toBe(false)
+  const workers = () => bench.api.service.store.pool.query('select from worker')
+  expect((await workers()).rowCount).toBe(2)
   await driver.kill()
   const before = asked()
-  await eventually(() => drives(other), Boolean, NOTICED_MS)
+  await eventually(workers, ({ rowCount }) => rowCount === 1, NOTICED_MS)
+  await eventually(() => drives(other), Boolean)
   expect(await finished(bench.backfill, data.id)).toMatchObject({
     status: 'completed',
     completedRepos: total,

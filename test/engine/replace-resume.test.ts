@@ -15,13 +15,16 @@ const PAGES_IN_HAND = 2
 
 let standIns: StandIns
 let pds: StandInPds
+let bench: Bench
 
 beforeAll(async () => {
   standIns = await StandIns.start()
   pds = await standIns.pds()
+  bench = await standIns.bench()
 })
 
 afterAll(async () => {
+  await bench?.[Symbol.asyncDispose]()
   await standIns?.[Symbol.asyncDispose]()
 })
 
@@ -88,7 +91,6 @@ async function keptKeys({ api }: Bench): Promise<number> {
 const recordsOf = (did: string) => [...pds.world.values()].filter(({ uri }) => uri.includes(did))
 
 test('it goes on from its last page, wherever and however often it is stopped', async () => {
-  await using bench = await standIns.bench()
   const did = await readOnce(bench)
   // On the first page, in the middle, on the last one: what is listed first has the greatest key.
   const removed = [rkeyOf(3), rkeyOf(450), rkeyOf(451), rkeyOf(998)]
@@ -114,7 +116,6 @@ test('it goes on from its last page, wherever and however often it is stopped', 
 })
 
 test('it begins anew when the repo has changed meanwhile, and what it found before does not count', async () => {
-  await using bench = await standIns.bench()
   const did = await readOnce(bench)
   pds.edit(did, POST, { remove: [rkeyOf(10)] })
   const job = await readAgain(bench, did)
@@ -132,7 +133,6 @@ test('it begins anew when the repo has changed meanwhile, and what it found befo
 })
 
 test('it starts over where an older version began it, which kept its keys in memory', async () => {
-  await using bench = await standIns.bench()
   const did = await readOnce(bench)
   pds.edit(did, POST, { remove: [rkeyOf(500)] })
   const job = await readAgain(bench, did)
@@ -148,7 +148,6 @@ test('it starts over where an older version began it, which kept its keys in mem
 })
 
 test('what it found is kept when only an answer was missing, so that a retry goes on there', async () => {
-  await using bench = await standIns.bench()
   const did = await readOnce(bench)
   pds.edit(did, POST, { remove: [rkeyOf(500)] })
   const job = await readAgain(bench, did)
@@ -168,7 +167,6 @@ test('what it found is kept when only an answer was missing, so that a retry goe
 })
 
 test('it begins anew where the repo never held still, which going on would only find again', async () => {
-  await using bench = await standIns.bench()
   const did = await readOnce(bench)
   const job = await readAgain(bench, did)
   const before = fromItsStart(did)
@@ -187,7 +185,6 @@ test('it begins anew where the repo never held still, which going on would only 
 })
 
 test('it removes nothing, and leaves nothing behind, when the account is gone before its end', async () => {
-  await using bench = await standIns.bench()
   const did = await readOnce(bench)
   pds.edit(did, POST, { remove: [rkeyOf(500)] })
   const job = await readAgain(bench, did)
@@ -200,7 +197,6 @@ test('it removes nothing, and leaves nothing behind, when the account is gone be
 })
 
 test('it removes a collection of which nothing is left', async () => {
-  await using bench = await standIns.bench()
   const scope = ['network.example.*']
   const did = await readOnce(bench, scope)
   pds.edit(did, LIKE, { put: { a: { n: 1 }, b: { n: 2 } } })

@@ -2,12 +2,11 @@ import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { exchange } from '../api/support.js'
 import { collectRepos } from '../support/jobs.js'
 import { eventually } from '../support/wait.js'
-import { expectRecords, finished, POST } from './support.js'
+import { atRest, expectRecords, finished, POST } from './support.js'
 import { pathOf, SignedWorld } from './verified-support.js'
 
 const REPOS = 12
@@ -47,10 +46,7 @@ test('without room for the files of whole repos hosts are left alone until there
   await eventually(health, (seen) => seen.engine === 'halted: SPOOL_DIR cannot be used')
   expect((await exchange(`${engine.url}/xrpc/_health`)).status).toBe(503)
   // Those that were under way have come to their end.
-  await sleep(500)
-  const asked = pds.arrivals.length
-  await sleep(1_500)
-  expect(pds.arrivals.length).toBe(asked)
+  await atRest(() => pds.arrivals.length, 1_500)
   expect(pds.count('getRepo')).toBeLessThan(REPOS)
   expect(await metric('aquifer_engine_halted 1')).toBe(true)
   expect(await metric('aquifer_events_total{event="engine.halted"} 1')).toBe(true)

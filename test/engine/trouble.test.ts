@@ -4,7 +4,7 @@ import { exchange } from '../api/support.js'
 import { collectRepos } from '../support/jobs.js'
 import { eventually } from '../support/wait.js'
 import { slowWorld } from './slow-world.js'
-import { expectRecords, finished, StandIns } from './support.js'
+import { atRest, expectRecords, finished, StandIns } from './support.js'
 
 const HOST_CONCURRENCY = 4
 
@@ -44,10 +44,7 @@ test('a database that takes nothing in halts the engine and nothing else, and co
     json: { database: 'ok', engine: 'halted: the database takes nothing in' },
   })
   // Everybody who was at work has ended at the next write.
-  await sleep(500)
-  const still = asked()
-  await sleep(1_500)
-  expect(asked()).toBe(still)
+  await atRest(asked, 1_500)
   const job = (await backfill.getJobStatus({ job: data.id })).data
   expect(job).toMatchObject({ status: 'running', failedRepos: 0 })
 
@@ -71,13 +68,17 @@ test('an engine that meets the same trouble again and again asks hosts less and 
     create function full_disk() returns trigger language plpgsql
     as $$ begin raise exception 'could not extend file' using errcode = 'disk_full'; end $$;
     create trigger full_disk before insert on record for each row execute function full_disk();`)
-  await using _engine = await standIns.service({ database: bench.database, api: false })
+  await using _engine = await standIns.service({
+    database: bench.database,
+    api: false,
+    overrides: { haltMs: 100 },
+  })
   const { data } = await bench.backfill.createJob({ collections: [collection] })
   await eventually(
     () => pds.arrivals.length,
     (count) => count > 0,
   )
-  await sleep(8_000)
+  await sleep(3_200)
   // Every halt is twice as long as the one before: a handful of turns, of so many repos at once.
   expect(pds.arrivals.length).toBeLessThanOrEqual(6 * 2 * HOST_CONCURRENCY)
   await pool.query('drop function full_disk() cascade')

@@ -245,12 +245,18 @@ test('killed while a repo comes and while it is written, a worker leaves nothing
     pds.halfway = null
     await noticeDeath()
     expect(await readdir(spool)).toEqual([])
+    // Page by page, and slowly enough that it is not written before it is seen to be.
+    await pool.query(`
+      create function wait_a_moment() returns trigger language plpgsql
+      as $$ begin perform pg_sleep(0.5); return null; end $$;
+      create trigger wait_a_moment before insert on record execute function wait_a_moment();`)
     {
       await using worker = await start()
       const counted = async () => (await bench.backfill.getJobStatus({ job: data.id })).data.totalRecords
       await eventually(counted, (records) => records > 0)
       await worker.kill()
     }
+    await pool.query('drop function wait_a_moment() cascade')
     await noticeDeath()
     expect(await readdir(spool)).toEqual([])
     const stopped = (await bench.backfill.getJobStatus({ job: data.id })).data.totalRecords
