@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import { decodeBody } from '../../src/atproto/http-body.js'
-import { eventually } from '../support/wait.js'
+import { atRest, eventually } from '../support/wait.js'
 import { client, httpServer } from './http-support.js'
 
 const KiB = 1024
@@ -42,7 +42,7 @@ describe('bodies that are too large to be in memory all at once', () => {
     const { get, taken, whole, finish } = await largeBodies()
     const reading = Promise.all(Array.from({ length: BODIES }, (_, n) => get(n)))
     await eventually(whole, (count) => count >= 1)
-    await sleep(300)
+    await atRest(taken, 300)
     const before = taken()
     // One of them, the budget, and what each has before it is stopped.
     expect(before).toBeLessThan(BODY.length + MiB + BODIES * 256 * KiB)
@@ -57,7 +57,7 @@ describe('bodies that are too large to be in memory all at once', () => {
     const gone = new AbortController()
     const first = get(0, { signal: gone.signal })
     await eventually(whole, (count) => count === 1)
-    const second = get(1, { timeoutMs: 500 })
+    const second = get(1, { timeoutMs: 1_300 })
     await sleep(1_500)
     expect(whole()).toBe(1)
     gone.abort(new Error('not wanted any more'))

@@ -123,16 +123,20 @@ test('a backfill and a replay of the firehose from its start make the world, wha
   })
   const backfill = service.as(await createPlcCaller(network.plc))
   const collections = [...COLLECTIONS]
+  // Nobody asks the host, until it may be asked.
+  const { pool } = service.service.store
+  await pool.query(`insert into host (origin, next_request_at) values ($1, 'infinity')`, [pds.url])
   const { data } = await backfill.createJob({ collections, hosts: [new URL(pds.url).host] })
   const look = async () => (await backfill.getJobStatus({ job: data.id })).data
   const changeAll = (round: number) => Promise.all(accounts.map((account) => change(account, round)))
-  // Before most of it is read, when the first repo has been, and when all have.
+  // Before any of it is read, when the first repo has been, and when all have.
   await eventually(look, ({ startCursors }) => startCursors?.length === 1)
   await backfill.pauseJob({ job: data.id })
   await eventually(look, ({ status }) => status === 'paused')
   await changeAll(1)
   const late = await createAccount(pds, 'late-5')
   await putRecords(late, POST, values(3))
+  await pool.query(`update host set next_request_at = '-infinity' where origin = $1`, [pds.url])
   await backfill.resumeJob({ job: data.id })
   await eventually(look, ({ completedRepos }) => completedRepos > 0)
   await changeAll(2)

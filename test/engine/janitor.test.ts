@@ -9,7 +9,7 @@ import { deleteDetails } from '../../src/store/details.js'
 import { insertJob } from '../../src/store/jobs.js'
 import { markForPurge } from '../../src/store/purge.js'
 import { createStore } from '../support/database.js'
-import { addJob, didsOf, empty, POST, type TestJob } from '../support/fixtures.js'
+import { addJob, didsOf, empty, inTransaction, POST, type TestJob } from '../support/fixtures.js'
 import { eventually } from '../support/wait.js'
 
 /** What is done now and then, while one part of it takes long. */
@@ -84,17 +84,23 @@ async function refreshOf(job: TestJob): Promise<{ key: number }> {
 }
 
 test('a long purge holds up neither large refreshes nor other details that go', async () => {
-  const purged = await endedJob(0, 20_000)
+  const PURGED = 40_000
+  const purged = await endedJob(0, PURGED)
   const former = await endedJob(50_000, 6_000)
   const other = await endedJob(70_000, 10)
   await markForPurge(store.db, purged.key, ENDED_STATUSES)
   await whileHouseIsKept(async () => {
     await eventually(
       () => reposOf(purged),
-      (left) => left < 20_000,
+      (left) => left < PURGED,
     )
-    const refresh = await refreshOf(former)
-    await deleteDetails(store.db, { key: other.key }, ENDED_STATUSES)
+    // It waits until both are there, however long that takes.
+    const refresh = await inTransaction(store, 'commit', async (client) => {
+      await client.query('lock table job_repo in share row exclusive mode')
+      const added = await refreshOf(former)
+      await deleteDetails(store.db, { key: other.key }, ENDED_STATUSES)
+      return added
+    })
     await eventually(
       async () => [await reposOf(refresh), await reposOf(other)],
       ([queued, left]) => queued === 6_000 && left === 0,

@@ -8,7 +8,7 @@ import { collectRepos } from '../support/jobs.js'
 import { AquiferProcess } from '../support/process.js'
 import type { Backfill, TestService } from '../support/service.js'
 import { eventually } from '../support/wait.js'
-import { finished, newDid, StandIns } from './support.js'
+import { ALIVE_EVERY_MS, finished, newDid, StandIns, told } from './support.js'
 
 /** What a third party has in the end: the document, and what the service publishes of itself. */
 
@@ -135,7 +135,10 @@ test('a job that was cancelled claims nothing of the repos that it did not get t
   const dids = standIns.populate(pds, 12, 1, collection)
   const gate = Promise.withResolvers<void>()
   const held = pds.faults.plan({ kind: 'after', what: () => gate.promise }, { method: LIST })
-  await using api = await standIns.service({ environment: { HOST_CONCURRENCY: '1', HOST_START_RPM: '240' } })
+  await using api = await standIns.service({
+    environment: { HOST_CONCURRENCY: '1', HOST_START_RPM: '240' },
+    overrides: { aliveEveryMs: ALIVE_EVERY_MS },
+  })
   const backfill = api.as(standIns.caller)
   const { data } = await backfill.createJob({
     collections: [collection],
@@ -147,6 +150,7 @@ test('a job that was cancelled claims nothing of the repos that it did not get t
     (fired) => fired > 0,
   )
   await backfill.cancelJob({ job: data.id })
+  await told({ api })
   gate.resolve()
   const job = await manifested(backfill, data.id)
   const text = await documentOf(api, data.id)

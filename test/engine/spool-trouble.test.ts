@@ -5,8 +5,8 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { exchange } from '../api/support.js'
 import { collectRepos } from '../support/jobs.js'
-import { eventually } from '../support/wait.js'
-import { atRest, expectRecords, finished, POST } from './support.js'
+import { atRest, eventually } from '../support/wait.js'
+import { expectRecords, finished, POST } from './support.js'
 import { pathOf, SignedWorld } from './verified-support.js'
 
 const REPOS = 12

@@ -149,21 +149,6 @@ export async function told({ api }: Pick<Bench, 'api'>): Promise<void> {
   }
 }
 
-/**
- * Waits until a count has not moved for so long: whatever was under way has ended. What begins again and again by
- * itself never lets it rest.
- */
-export async function atRest(count: () => number, forMs: number): Promise<void> {
-  let [last, since] = [count(), performance.now()]
-  await eventually(
-    () => {
-      if (count() !== last) [last, since] = [count(), performance.now()]
-      return performance.now() - since
-    },
-    (ms) => ms >= forMs,
-  )
-}
-
 /** Asserts that all counters equal their rows, once what was under way for jobs that have ended is through. */
 export async function expectCounters({ service }: Pick<TestService, 'service'>): Promise<void> {
   const differences = () => assertCountersEqualRows(service.store).catch((error: unknown) => String(error))

@@ -2,9 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { exchange } from '../api/support.js'
 import { collectRepos } from '../support/jobs.js'
-import { eventually } from '../support/wait.js'
+import { atRest, eventually } from '../support/wait.js'
 import { slowWorld } from './slow-world.js'
-import { atRest, expectRecords, finished, StandIns } from './support.js'
+import { expectRecords, finished, StandIns } from './support.js'
 
 const HOST_CONCURRENCY = 4
 

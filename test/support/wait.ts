@@ -23,3 +23,18 @@ export async function eventually<T>(
     await sleep(Math.min(Math.max(PAUSE_MS, 5 * (Date.now() - lookedAt)), PAUSE_MAX_MS))
   }
 }
+
+/**
+ * Waits until a count has not moved for so long: whatever was under way has ended. What begins again and again by
+ * itself never lets it rest.
+ */
+export async function atRest(count: () => number, forMs: number): Promise<void> {
+  let [last, since] = [count(), performance.now()]
+  await eventually(
+    () => {
+      if (count() !== last) [last, since] = [count(), performance.now()]
+      return performance.now() - since
+    },
+    (ms) => ms >= forMs,
+  )
+}
