@@ -188,8 +188,8 @@ describe('pace', () => {
 
   test('once the host has sent it all, only the sink takes time', async () => {
     const server = await httpServer((_request, response) => response.end(randomBytes(100)))
-    const tuning = { slowWindowMs: 50, slowBytesMin: 1024 }
-    const sink: Sink = async () => void (await sleep(300))
+    const tuning = { slowWindowMs: 200, slowBytesMin: 1024 }
+    const sink: Sink = async () => void (await sleep(500))
     expect((await client({}, tuning).get({ url: server.origin, ...roomy, sink })).status).toBe(200)
   })
 })

@@ -6,7 +6,7 @@ import { slowWorld } from './slow-world.js'
 import { expectCounters, expectRecords, finished, StandIns, told } from './support.js'
 
 // Processes are started here, and one death is waited for.
-vi.setConfig({ testTimeout: 120_000 })
+vi.setConfig({ testTimeout: 240_000 })
 
 const LIST = 'com.atproto.repo.listRecords'
 

@@ -251,12 +251,12 @@ describe('what a relay lists', () => {
     )
     const backfill = service.as(standIns.caller)
     const job = await discover(backfill)
-    expect(await finished(backfill, job)).toMatchObject({
+    expect(await finished(backfill, job, 100_000)).toMatchObject({
       status: 'completed',
       totalRepos: 10_100,
       failures: [{ class: 'did-invalid', count: 10_100, retryable: false }],
     })
     await expectCounters(service)
     await relay[Symbol.asyncDispose]()
-  })
+  }, 120_000)
 })

@@ -6,7 +6,7 @@ import { slowWorld } from './slow-world.js'
 import { type Bench, expectRecords, finished, POST, StandIns } from './support.js'
 
 // Seven processes are started here, and one death is waited for.
-vi.setConfig({ testTimeout: 120_000 })
+vi.setConfig({ testTimeout: 240_000 })
 
 const PAGE_REPOS = 5
 const CONCURRENCY = 4

@@ -127,8 +127,8 @@ export interface Bench extends AsyncDisposable {
 }
 
 /** A job once it has ended. Two cores may be busy with other tests. */
-export function finished(backfill: Backfill, job: string): Promise<JobView> {
-  return finishedJob(backfill, job, 40_000)
+export function finished(backfill: Backfill, job: string, timeoutMs = 40_000): Promise<JobView> {
+  return finishedJob(backfill, job, timeoutMs)
 }
 
 /** For an engine that `told` is waited for. */

@@ -12,7 +12,7 @@ import { pathOf, posts, SignedWorld, storedOf } from './verified-support.js'
 /** What signed and unsigned readings make of each other's rows, and what becomes of a reading that is stopped. */
 
 // Processes are started here.
-vi.setConfig({ testTimeout: 120_000 })
+vi.setConfig({ testTimeout: 240_000 })
 
 let world: SignedWorld
 let bench: Bench
