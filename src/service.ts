@@ -44,6 +44,8 @@ export interface Overrides {
   readonly haltMs?: number
   /** How long repos wait for the revs of their host. */
   readonly revsMs?: number
+  /** How long the firehose of a relay may be silent before it counts as quiet. */
+  readonly quietMs?: number
   /** Between two looks at whether the other end of a stream is still there. */
   readonly pingEveryMs?: number
 }
@@ -142,7 +144,8 @@ async function open(
 }
 
 const pick = (overrides: Overrides) => {
-  const { retry, sweepEveryMs, houseEveryMs, parkMs, aliveEveryMs, silentMs, haltMs, revsMs } = overrides
+  const { retry, sweepEveryMs, houseEveryMs, parkMs, aliveEveryMs, silentMs, haltMs, revsMs, quietMs } =
+    overrides
   return {
     ...(retry && { retry }),
     ...(sweepEveryMs !== undefined && { sweepEveryMs }),
@@ -152,6 +155,7 @@ const pick = (overrides: Overrides) => {
     ...(silentMs !== undefined && { silentMs }),
     ...(haltMs !== undefined && { haltMs }),
     ...(revsMs !== undefined && { revsMs }),
+    ...(quietMs !== undefined && { quietMs }),
   }
 }
 

@@ -47,6 +47,8 @@ export interface EngineContext {
   readonly houseEveryMs: number
   /** How long a host is parked for the first time. */
   readonly parkMs: number
+  /** How long the firehose of a relay may be silent before it counts as quiet. */
+  readonly quietMs: number
   /** How long a page of a host's revs may take, and repos wait for these. */
   readonly revsMs: number
   /** Between two times that this process says it is alive. */

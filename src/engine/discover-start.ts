@@ -15,8 +15,8 @@ import { backoffMs } from './retry.js'
  * a job that has begun without one (docs/decisions/0009).
  */
 
-/** An event comes within milliseconds where anything is going on. */
-const QUIET_MS = 3_000
+/** An event comes within milliseconds where anything is going on. A firehose that is silent for so long is quiet. */
+export const QUIET_MS = 3_000
 
 /** Tries where the relay is there but does not give its position. Long waits are for relays that are away. */
 const ATTEMPTS_MAX = 3
@@ -61,7 +61,7 @@ async function take(
     const passage = await gate.pass(signal)
     // What a relay says of its listings is of other requests than this one.
     passage.dropped()
-    const seq = await firehosePosition(relay, { http, quietMs: QUIET_MS, signal, now, random })
+    const seq = await firehosePosition(relay, { http, quietMs: ctx.quietMs, signal, now, random })
     await settleCursor(db, job.key, relay, { seq })
     ctx.tell('discovery.start-cursor', { job: job.id, relay, seq })
   } catch (error) {

@@ -13,6 +13,7 @@ import type { EngineContext } from './context.js'
 import { DatabaseClock } from './database-clock.js'
 import { freeTasksUntil } from './dead-workers.js'
 import { discoverRepos } from './discover.js'
+import { QUIET_MS } from './discover-start.js'
 import { Dispatch } from './dispatch.js'
 import { driveHost } from './drive.js'
 import { Engagements } from './engagements.js'
@@ -51,6 +52,7 @@ export interface EngineOptions {
   readonly silentMs?: number
   readonly haltMs?: number
   readonly revsMs?: number
+  readonly quietMs?: number
   readonly retry?: { readonly repo?: RetryPolicy; readonly listing?: RetryPolicy }
 }
 
@@ -158,6 +160,7 @@ export class Engine implements AsyncDisposable {
       sweepEveryMs: options.sweepEveryMs ?? SWEEP_EVERY_MS,
       houseEveryMs: options.houseEveryMs ?? HOUSE_EVERY_MS,
       parkMs: options.parkMs ?? PARKED_MS,
+      quietMs: options.quietMs ?? QUIET_MS,
       revsMs: options.revsMs ?? REVS_MS,
       aliveEveryMs: options.aliveEveryMs ?? ALIVE_EVERY_MS,
       retry: { repo: options.retry?.repo ?? REPO_RETRY, listing: options.retry?.listing ?? LISTING_RETRY },

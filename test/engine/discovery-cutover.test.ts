@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { decodeFirst } from '@atcute/cbor'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import WebSocket from 'ws'
 import type { StartCursor } from '../../codegen/client/types/network/example/backfill/defs.js'
 import { collectRecords, collectRepos } from '../support/jobs.js'
@@ -19,6 +19,9 @@ import { startTestService } from '../support/service.js'
 import { eventually } from '../support/wait.js'
 import { recordsOf, values } from './real-world.js'
 import { finished, LIKE, POST, SWEEP_EVERY_MS } from './support.js'
+
+// Two cores may be busy with other tests.
+vi.setConfig({ testTimeout: 120_000 })
 
 let network: Network
 let pds: TestPds
@@ -119,7 +122,7 @@ test('a backfill and a replay of the firehose from its start make the world, wha
   await using service = await startTestService({
     network,
     environment,
-    overrides: { sweepEveryMs: SWEEP_EVERY_MS },
+    overrides: { sweepEveryMs: SWEEP_EVERY_MS, quietMs: 500 },
   })
   const backfill = service.as(await createPlcCaller(network.plc))
   const collections = [...COLLECTIONS]

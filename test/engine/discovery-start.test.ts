@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Overrides } from '../../src/service.js'
 import { startRelay, type TestRelay } from '../support/network/relay.js'
 import type { StandInPds } from '../support/network/stand-in-pds.js'
 import { eventually } from '../support/wait.js'
@@ -20,7 +21,10 @@ afterAll(async () => {
   await standIns?.[Symbol.asyncDispose]()
 })
 
-const start = (...relays: string[]) => standIns.service({ environment: { RELAYS: relays.join(',') } })
+const start = (...relays: string[]) => startWith({}, ...relays)
+
+const startWith = (overrides: Overrides, ...relays: string[]) =>
+  standIns.service({ environment: { RELAYS: relays.join(',') }, overrides })
 
 /** Another relay with the same repos. */
 async function anotherRelay(): Promise<TestRelay> {
@@ -89,7 +93,7 @@ describe('the positions that a job starts from', () => {
     for (const each of [quiet, empty]) each.firehose.quiet = true
     for (let n = 0; n < 5; n += 1) quiet.firehose.emit('#identity', { did: dids[0] })
     quiet.firehose.forget(3)
-    await using service = await start(quiet.url, empty.url)
+    await using service = await startWith({ quietMs: 500 }, quiet.url, empty.url)
     const backfill = service.as(standIns.caller)
     const { data } = await backfill.createJob({ collections: [POST] })
     const { startCursors } = await finished(backfill, data.id)
@@ -137,7 +141,7 @@ describe('the positions that a job starts from', () => {
 
   test('are asked for no sooner than a relay wants', async () => {
     await using relay = await anotherRelay()
-    relay.firehose.refuse = { status: 429, headers: { 'retry-after': '3' } }
+    relay.firehose.refuse = { status: 429, headers: { 'retry-after': '2' } }
     await using service = await start(relay.url)
     const backfill = service.as(standIns.caller)
     const began = Date.now()
@@ -150,6 +154,6 @@ describe('the positions that a job starts from', () => {
     const job = await finished(backfill, data.id)
     expect(job.startCursors).toHaveLength(1)
     expect(relay.firehose.connections).toHaveLength(2)
-    expect(Date.now() - began).toBeGreaterThanOrEqual(3_000)
+    expect(Date.now() - began).toBeGreaterThanOrEqual(2_000)
   })
 })

@@ -3,6 +3,7 @@ import { DeliveryReader } from '../../src/store/delivery.js'
 import { linesIn, openRecords, requestExport, typeOf } from '../api/delivery-support.js'
 import { collectRecords, repoOf } from '../support/jobs.js'
 import type { SignedPds } from '../support/network/signed-pds.js'
+import type { TestService } from '../support/service.js'
 import { eventually } from '../support/wait.js'
 import { type Bench, expectCounters, expectRecords, finished, LIKE, outcomes, POST } from './support.js'
 import { pathOf, posts, SignedWorld, storedOf } from './verified-support.js'
@@ -11,24 +12,27 @@ import { pathOf, posts, SignedWorld, storedOf } from './verified-support.js'
 
 let world: SignedWorld
 let bench: Bench
+let engine: TestService
 let pds: SignedPds
 
 beforeAll(async () => {
   world = await SignedWorld.start()
   bench = await world.standIns.bench()
+  engine = await world.standIns.service({
+    database: bench.database,
+    api: false,
+    overrides: { houseEveryMs: 200 },
+  })
   pds = await world.pds()
 })
 
 afterAll(async () => {
+  await engine?.[Symbol.asyncDispose]()
   await bench?.[Symbol.asyncDispose]()
   await world?.[Symbol.asyncDispose]()
 })
 
-const engine = () =>
-  world.standIns.service({ database: bench.database, api: false, overrides: { houseEveryMs: 200 } })
-
 async function run(start: () => Promise<{ data: { id: string } }>) {
-  await using _engine = await engine()
   return await finished(bench.backfill, (await start()).data.id)
 }
 
@@ -97,7 +101,6 @@ test('what a later job learns of an account is told by the earlier one, and dele
     body: { error: 'RepoTakendown', message: 'taken down' },
   } as const
   const takedown = pds.faults.plan(answer, { did: gone })
-  await using _engine = await engine()
   const told = async (job: string, after: number) =>
     eventually(
       () => handedOver(job, after),

@@ -1,10 +1,11 @@
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import type { Overrides } from '../../src/service.js'
 import { repoOf } from '../support/jobs.js'
 import { AquiferProcess } from '../support/process.js'
+import type { TestService } from '../support/service.js'
 import { eventually } from '../support/wait.js'
 import { type Bench, expectRecords, finished, LIKE, outcomes, POST } from './support.js'
 import { pathOf, posts, SignedWorld, storedOf } from './verified-support.js'
@@ -37,8 +38,8 @@ interface Wish {
 const engineWith = (options: { overrides?: Overrides; environment?: Record<string, string> } = {}) =>
   world.standIns.service({ database: bench.database, api: false, ...options })
 
-async function run(wish: Wish, overrides: Overrides = {}) {
-  await using _engine = await engineWith({ overrides })
+/** A whole job, where an engine is there. */
+async function run(wish: Wish) {
   const { data } = await bench.backfill.createJob({ collections: [POST], ...wish })
   return await finished(bench.backfill, data.id)
 }
@@ -54,99 +55,109 @@ const levelsOf = async (did: string) => [
 
 const change = { [pathOf(5)]: { $type: POST, n: 'changed' }, [pathOf(3)]: null, [pathOf(650)]: null }
 
-test('a signed reading raises what is there, and leaves tombstones of what is not', async () => {
-  const pds = await world.pds()
-  const methods = ['get-repo', 'sparse', 'auto']
-  const dids = await world.populate(pds, ...methods.map(() => ({ ...posts(700), ...posts(20, LIKE) })))
-  await run({ repos: dids, method: 'list-records' })
-  for (const [index, method] of methods.entries()) {
-    const did = dids[index]!
-    expect(await levelsOf(did)).toEqual(['content'])
-    await run({ repos: [did], method, level: 'signed' })
-    expect(await levelsOf(did)).toEqual(['signed'])
-    await pds.edit(did, change)
-    const job = await run({ repos: [did], method })
-    expect(job).toMatchObject({ completedRepos: 1, totalRecords: 698 })
-    const posted = pds.recordsOf(did).filter(({ uri }) => uri.includes(POST))
-    await expectRecords(bench, job.id, posted)
-    expect(await goneOf(did)).toEqual([pathOf(3), pathOf(650)])
-    expect((await storedOf(bench.api, did)).get(pathOf(3))).toMatchObject({ rev: pds.revOf(did) })
-  }
-})
+describe('signed and unsigned readings', () => {
+  let engine: TestService
 
-test('a signed reading that does not get to its end removes nothing', async () => {
-  const pds = await world.pds()
-  const [did] = (await world.populate(pds, posts(700))) as [string]
-  await run({ repos: [did], level: 'signed' })
-  await pds.edit(did, change)
-  pds.lost.add(pathOf(690))
-  const broken = await run({ repos: [did], method: 'get-repo' })
-  expect(await outcomes(bench.backfill, broken.id)).toEqual(new Map([[did, 'failed incomplete-car']]))
-  expect(await goneOf(did)).toEqual([])
-  pds.lost.clear()
-  const job = await run({ repos: [did], method: 'get-repo' })
-  await expectRecords(bench, job.id, pds.recordsOf(did))
-  expect(await goneOf(did)).toEqual([pathOf(3), pathOf(650)])
-})
-
-test('what a signed reading left that did not get to its end does not stand in the way of a listing', async () => {
-  const pds = await world.pds()
-  const [did] = (await world.populate(pds, posts(1_200))) as [string]
-  pds.faults.plan(
-    { kind: 'answer', status: 502 },
-    ({ method }) => method === 'getBlocks' && pds.count('getBlocks', did) > 12,
-  )
-  const broken = await run({ repos: [did], method: 'sparse' })
-  expect(await outcomes(bench.backfill, broken.id)).toEqual(new Map([[did, 'failed host-error']]))
-  expect(await levelsOf(did)).toEqual(['signed'])
-  expect((await storedOf(bench.api, did)).has(pathOf(3))).toBe(true)
-  await pds.edit(did, change)
-  const job = await run({ repos: [did], method: 'list-records' })
-  expect(job).toMatchObject({ completedRepos: 1, totalRecords: 1_198 })
-  await expectRecords(bench, job.id, pds.recordsOf(did))
-  expect(await goneOf(did)).toContain(pathOf(3))
-  expect(await levelsOf(did)).toEqual(['content'])
-})
-
-test('what a signed reading has given out that is followed by a listing does not count', async () => {
-  const pds = await world.pds()
-  pds.lacks.add('getRepo')
-  const [did] = (await world.populate(pds, posts(1_200))) as [string]
-  let edits = 0
-  const what = () => {
-    edits += 1
-    const others = Object.keys(posts(1_200)).map((path) => [path, { $type: POST, path, edits }])
-    return pds.edit(did, { ...Object.fromEntries(others), [pathOf(edits)]: null })
-  }
-  // Not before a page is given out.
-  const isLate = ({ method }: { method: string }) =>
-    method === 'getBlocks' && pds.count('getBlocks', did) > 12
-  pds.faults.plan({ kind: 'after', what }, isLate)
-  const job = await run({ repos: [did] })
-  expect(job).toMatchObject({ completedRepos: 1, totalRecords: 1_199 })
-  expect(edits).toBe(4)
-  expect((await repoOf(bench.backfill, job.id, did)).receipt).toMatchObject({ method: 'list-records' })
-  await expectRecords(bench, job.id, pds.recordsOf(did))
-  expect(await levelsOf(did)).toEqual(['content'])
-})
-
-test('a signed repo is not rewritten by a listing', async () => {
-  const pds = await world.pds()
-  const [did] = (await world.populate(pds, posts(5))) as [string]
-  await run({ repos: [did], level: 'signed' })
-  await pds.edit(did, { [pathOf(1)]: { $type: POST, n: 'changed' } })
-  const job = await run({ repos: [did], method: 'list-records' })
-  expect((await repoOf(bench.backfill, job.id, did)).receipt).toMatchObject({
-    level: 'signed',
-    rev: pds.revOf(did),
+  beforeAll(async () => {
+    engine = await engineWith()
   })
-  const before = pds.recordsOf(did)
-  await expectRecords(bench, job.id, before)
-  for (const method of ['getRepo', 'getRecord', 'getBlocks']) pds.lacks.add(method)
-  await pds.edit(did, { [pathOf(2)]: { $type: POST, n: 'changed' } })
-  const unable = await run({ repos: [did], method: 'list-records' })
-  expect(await outcomes(bench.backfill, unable.id)).toEqual(new Map([[did, 'failed unverifiable']]))
-  await expectRecords(bench, job.id, before)
+
+  afterAll(() => engine?.[Symbol.asyncDispose]())
+
+  test('a signed reading raises what is there, and leaves tombstones of what is not', async () => {
+    const pds = await world.pds()
+    const methods = ['get-repo', 'sparse', 'auto']
+    const dids = await world.populate(pds, ...methods.map(() => ({ ...posts(700), ...posts(20, LIKE) })))
+    await run({ repos: dids, method: 'list-records' })
+    for (const [index, method] of methods.entries()) {
+      const did = dids[index]!
+      expect(await levelsOf(did)).toEqual(['content'])
+      await run({ repos: [did], method, level: 'signed' })
+      expect(await levelsOf(did)).toEqual(['signed'])
+      await pds.edit(did, change)
+      const job = await run({ repos: [did], method })
+      expect(job).toMatchObject({ completedRepos: 1, totalRecords: 698 })
+      const posted = pds.recordsOf(did).filter(({ uri }) => uri.includes(POST))
+      await expectRecords(bench, job.id, posted)
+      expect(await goneOf(did)).toEqual([pathOf(3), pathOf(650)])
+      expect((await storedOf(bench.api, did)).get(pathOf(3))).toMatchObject({ rev: pds.revOf(did) })
+    }
+  })
+
+  test('a signed reading that does not get to its end removes nothing', async () => {
+    const pds = await world.pds()
+    const [did] = (await world.populate(pds, posts(700))) as [string]
+    await run({ repos: [did], level: 'signed' })
+    await pds.edit(did, change)
+    pds.lost.add(pathOf(690))
+    const broken = await run({ repos: [did], method: 'get-repo' })
+    expect(await outcomes(bench.backfill, broken.id)).toEqual(new Map([[did, 'failed incomplete-car']]))
+    expect(await goneOf(did)).toEqual([])
+    pds.lost.clear()
+    const job = await run({ repos: [did], method: 'get-repo' })
+    await expectRecords(bench, job.id, pds.recordsOf(did))
+    expect(await goneOf(did)).toEqual([pathOf(3), pathOf(650)])
+  })
+
+  test('what a signed reading left that did not get to its end does not stand in the way of a listing', async () => {
+    const pds = await world.pds()
+    const [did] = (await world.populate(pds, posts(1_200))) as [string]
+    pds.faults.plan(
+      { kind: 'answer', status: 502 },
+      ({ method }) => method === 'getBlocks' && pds.count('getBlocks', did) > 12,
+    )
+    const broken = await run({ repos: [did], method: 'sparse' })
+    expect(await outcomes(bench.backfill, broken.id)).toEqual(new Map([[did, 'failed host-error']]))
+    expect(await levelsOf(did)).toEqual(['signed'])
+    expect((await storedOf(bench.api, did)).has(pathOf(3))).toBe(true)
+    await pds.edit(did, change)
+    const job = await run({ repos: [did], method: 'list-records' })
+    expect(job).toMatchObject({ completedRepos: 1, totalRecords: 1_198 })
+    await expectRecords(bench, job.id, pds.recordsOf(did))
+    expect(await goneOf(did)).toContain(pathOf(3))
+    expect(await levelsOf(did)).toEqual(['content'])
+  })
+
+  test('what a signed reading has given out that is followed by a listing does not count', async () => {
+    const pds = await world.pds()
+    pds.lacks.add('getRepo')
+    const [did] = (await world.populate(pds, posts(1_200))) as [string]
+    let edits = 0
+    const what = () => {
+      edits += 1
+      const others = Object.keys(posts(1_200)).map((path) => [path, { $type: POST, path, edits }])
+      return pds.edit(did, { ...Object.fromEntries(others), [pathOf(edits)]: null })
+    }
+    // Not before a page is given out.
+    const isLate = ({ method }: { method: string }) =>
+      method === 'getBlocks' && pds.count('getBlocks', did) > 12
+    pds.faults.plan({ kind: 'after', what }, isLate)
+    const job = await run({ repos: [did] })
+    expect(job).toMatchObject({ completedRepos: 1, totalRecords: 1_199 })
+    expect(edits).toBe(4)
+    expect((await repoOf(bench.backfill, job.id, did)).receipt).toMatchObject({ method: 'list-records' })
+    await expectRecords(bench, job.id, pds.recordsOf(did))
+    expect(await levelsOf(did)).toEqual(['content'])
+  })
+
+  test('a signed repo is not rewritten by a listing', async () => {
+    const pds = await world.pds()
+    const [did] = (await world.populate(pds, posts(5))) as [string]
+    await run({ repos: [did], level: 'signed' })
+    await pds.edit(did, { [pathOf(1)]: { $type: POST, n: 'changed' } })
+    const job = await run({ repos: [did], method: 'list-records' })
+    expect((await repoOf(bench.backfill, job.id, did)).receipt).toMatchObject({
+      level: 'signed',
+      rev: pds.revOf(did),
+    })
+    const before = pds.recordsOf(did)
+    await expectRecords(bench, job.id, before)
+    for (const method of ['getRepo', 'getRecord', 'getBlocks']) pds.lacks.add(method)
+    await pds.edit(did, { [pathOf(2)]: { $type: POST, n: 'changed' } })
+    const unable = await run({ repos: [did], method: 'list-records' })
+    expect(await outcomes(bench.backfill, unable.id)).toEqual(new Map([[did, 'failed unverifiable']]))
+    await expectRecords(bench, job.id, before)
+  })
 })
 
 test('a signed reading that takes longer than a turn goes on to its end', async () => {
@@ -160,7 +171,8 @@ test('a signed reading that takes longer than a turn goes on to its end', async 
       ahead += TURN_MS
     }
     const plan = pds.faults.plan({ kind: 'after', what }, { did, method: slow }, 1)
-    const job = await run({ repos: [did], method }, { now: () => Date.now() + ahead })
+    await using _engine = await engineWith({ overrides: { now: () => Date.now() + ahead } })
+    const job = await run({ repos: [did], method })
     expect(plan.fired).toBe(1)
     expect(job).toMatchObject({ completedRepos: 1, totalRecords: 1_200 })
     await expectRecords(bench, job.id, pds.recordsOf(did))

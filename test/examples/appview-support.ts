@@ -28,7 +28,7 @@ const PROGRAM = `process.stdin.on('end', () => process.kill(process.pid, 'SIGKIL
 import('${pathToFileURL(join(EXAMPLE, 'main.ts'))}')`
 
 /** Two cores may be busy with other tests. */
-const PATIENCE_MS = 40_000
+const PATIENCE_MS = 60_000
 
 /** A status as the table has it. */
 export interface Row {

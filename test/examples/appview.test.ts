@@ -31,7 +31,7 @@ import {
 } from './appview-support.js'
 
 // What waits gives up late: two cores may be busy with other tests.
-vi.setConfig({ testTimeout: 90_000 })
+vi.setConfig({ testTimeout: 180_000 })
 
 const TSC = join(ROOT, 'node_modules/typescript/bin/tsc')
 
@@ -108,7 +108,7 @@ test('an AppView that is killed again and again has every status, whenever it wa
       HOST_MAX_RPM: REQUESTS_PER_MINUTE,
       HOST_START_RPM: REQUESTS_PER_MINUTE,
     },
-    overrides: { sweepEveryMs: 300 },
+    overrides: { sweepEveryMs: 300, quietMs: 500 },
   })
   await using appView = await AppView.create(service.url)
   const progress = () => appView.progress()
