@@ -116,7 +116,7 @@ describe('aquifer run: a whole backfill without a server', () => {
     const first = start(['run', '-c', POST, '--method', 'list-records', '-o', file], { env: environment })
     const lines = () =>
       existsSync(`${file}.partial`) ? readFileSync(`${file}.partial`, 'utf8').split('\n').length - 1 : 0
-    await eventually(lines, (number) => number === 2 * steady.length)
+    await eventually(lines, (number) => number === 2 * steady.length, 90_000)
     first.kill('SIGINT')
     const interrupted = await first.ended
     expect(interrupted).toMatchObject({ code: 130, stdout: '' })
@@ -207,12 +207,13 @@ describe('aquifer run: a whole backfill without a server', () => {
     const data = join(folder, 'killed')
     const running = start(['run', '-c', POST], { env: { ...env, DATA_DIR: data } })
     const lines = () => running.stdout.split('\n').length - 1
-    await eventually(lines, (number) => number === 2 * steady.length)
+    await eventually(lines, (number) => number === 2 * steady.length, 90_000)
     const pid = await serverPid(join(data, 'postgres'))
     await killHard(pid)
     await eventually(
       () => serverPid(join(data, 'postgres')).catch(() => pid),
       (now) => now !== pid,
+      90_000,
     )
     await two.restart()
     const { code, stdout, stderr } = await running.ended

@@ -17,7 +17,8 @@ export { screenOf } from './screen.js'
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 export const BINARY = join(ROOT, 'bin/aquifer.js')
 
-const EXIT_WAIT_MS = 25_000
+/** What hangs is ended: a busy machine takes long for a process, and longer for a dozen of them. */
+const EXIT_WAIT_MS = 100_000
 export const CTRL_C = '\u0003'
 
 assertBuilt()
@@ -104,7 +105,8 @@ function launch(file: string, args: readonly string[], { env = {}, cwd }: RunOpt
     type: (text) => void child.stdin.write(text),
     kill: (signal) => void child.kill(signal),
     async until(text) {
-      await eventually(seen, (all) => (typeof text === 'string' ? all.includes(text) : text.test(all)))
+      const isThere = (all: string) => (typeof text === 'string' ? all.includes(text) : text.test(all))
+      await eventually(seen, isThere, EXIT_WAIT_MS)
     },
   }
 }

@@ -72,6 +72,9 @@ const environmentOf = ({ url }: StreamingService) => ({
   AQUIFER_KEY: KEY,
 })
 
+/** Without what a slow machine sees more of: another line of progress comes with every five seconds. */
+const upToFirstLine = (stderr: string) => stderr.replace(/(?<=^\d+% .*\n)((\d+% |No connection ).*\n)+/, '')
+
 const SUMMARY = `Done.
   40 of 40 repos completed, 90 records
 The records: aquifer records ${JOB} -o records.jsonl
@@ -89,6 +92,7 @@ describe('jobs watch', () => {
     const screen = await eventually(
       () => screenOf(running.stdout),
       (lines) => lines.includes('failed      2 timeout') && / cooling \d+ min/.test(lines.join()),
+      60_000,
     )
     expect(screen).toContain(`resolved    [${'#'.repeat(40)}]  40/40`)
     expect(screen).toContain(`fetched     [${'#'.repeat(8)}xx${'-'.repeat(30)}]  8/40  60 records`)
@@ -120,19 +124,21 @@ describe('jobs watch', () => {
     const { code, stdout, stderr } = await start(['jobs', 'watch', JOB], { env: environmentOf(service) })
       .ended
     expect({ code, stdout }).toEqual({ code: 0, stdout: '' })
-    expect(stderr).toBe(`0%  0/40 repos  0 records\n${SUMMARY}`)
+    expect(upToFirstLine(stderr)).toBe(`0%  0/40 repos  0 records\n${SUMMARY}`)
     expect(service.arrivals.map(({ url }) => url.searchParams.get('cursor'))).toEqual([null, '1'])
   })
 
   test('says so when the connection is lost for longer', async () => {
-    const lostAt = performance.now()
+    const told = /No connection to the service for \d+ s; it is tried again\.\n/g
     await using service = await startService(sending(counters(1), 1012), async function* () {
-      if (performance.now() - lostAt < 8_000) yield 1012
+      // Away until that is told.
+      if (running.stderr.search(told) < 0) yield 1012
       yield completed(2)
     })
-    const { code, stderr } = await start(['jobs', 'watch', JOB], { env: environmentOf(service) }).ended
+    const running = start(['jobs', 'watch', JOB], { env: environmentOf(service) })
+    const { code, stderr } = await running.ended
     expect(code).toBe(0)
-    expect(stderr.match(/No connection to the service for \d s; it is tried again\.\n/g)).toHaveLength(1)
+    expect(stderr.match(told)).toHaveLength(1)
     expect(stderr.endsWith(SUMMARY)).toBe(true)
   })
 
@@ -145,7 +151,7 @@ describe('jobs watch', () => {
     // An older service answers the request for a stream like any other that it does not know.
     const { code, stderr } = await start(['jobs', 'watch', JOB], { env: environmentOf(service) }).ended
     expect(code).toBe(0)
-    expect(stderr).toBe(`0%  0/40 repos  0 records\n${SUMMARY}`)
+    expect(upToFirstLine(stderr)).toBe(`0%  0/40 repos  0 records\n${SUMMARY}`)
     expect(looks).toBe(4)
   })
 

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { DatabaseSync } from 'node:sqlite'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -5,10 +6,11 @@ import { BackfillClient, parsePrivateKey } from '../../src/client/index.js'
 
 /**
  * A consumer as a process of its own, which may be killed at any moment: it keeps records as they come, and where to go
- * on once their repo is closed.
+ * on once their repo is closed. Before the last of so many repos it waits until a file says that it may end.
  */
 
-const [path = '', service = '', did = '', job = '', pauseMs = '0'] = process.argv.slice(2)
+const [path = '', service = '', did = '', job = '', pauseMs = '0', repos = '', mayEnd = ''] =
+  process.argv.slice(2)
 const [key = ''] = await Array.fromAsync(createInterface({ input: process.stdin }))
 
 const db = new DatabaseSync(path)
@@ -25,6 +27,8 @@ const add = db.prepare(`
 const isClosed = db.prepare('select 1 from repo where did = ?')
 const close = db.prepare('insert into repo values (?, ?, ?)')
 const late = db.prepare('insert into late values (?)')
+const closed = db.prepare('select count(*) as repos from repo')
+const isAtLast = () => (closed.get() as { repos: number }).repos === Number(repos) - 1
 const last = db.prepare('select coalesce(max(seq), 0) as seq from repo').get() as { seq: number }
 
 const client = new BackfillClient({
@@ -35,6 +39,7 @@ const client = new BackfillClient({
 await client.consumeRecords(
   job,
   async (message) => {
+    while (message.type === 'repoComplete' && isAtLast() && !existsSync(mayEnd)) await sleep(50)
     db.exec('begin')
     if (message.type === 'records') {
       // What was acknowledged must never come again.

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -137,8 +137,10 @@ test(
     let service = await startService()
     closers.add(() => service[Symbol.asyncDispose]())
     const table = join(folder, 'consumer.db')
+    const mayEnd = join(folder, 'may-end')
     const startConsumer = () => {
-      const args = ['--import', 'tsx', CONSUMER, table, service.url, web.did, job.id, String(PAUSE_MS)]
+      const how = [String(PAUSE_MS), String(job.dids.length), mayEnd]
+      const args = ['--import', 'tsx', CONSUMER, table, service.url, web.did, job.id, ...how]
       return new Consumer(spawn(process.execPath, args, { stdio: ['pipe', 'ignore', 'inherit'] }), key)
     }
     let consumer = startConsumer()
@@ -175,6 +177,7 @@ test(
       expect(closedRepos(), 'how far it is when it is killed').toBeLessThan(job.dids.length)
       await kill()
     }
+    await writeFile(mayEnd, '')
     expect(await consumer.end()).toBe(0)
 
     expect(await differences(db, store, job.dids)).toEqual([])

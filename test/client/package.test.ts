@@ -95,7 +95,7 @@ describe('the packed package in an empty project', () => {
     const ended = once(child, 'exit')
     try {
       const health = () => fetch(`http://localhost:${port}/xrpc/_health`).catch(() => null)
-      const answer = await eventually(health, (response) => response !== null, 20_000)
+      const answer = await eventually(health, (response) => response !== null, 90_000)
       expect(await answer!.json()).toMatchObject({ version: VERSION, database: 'ok', engine: 'elsewhere' })
     } finally {
       child.kill('SIGTERM')

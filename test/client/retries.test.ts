@@ -147,7 +147,8 @@ describe('without an answer', () => {
     }
     await using service = await startScripted(hang, stall)
     const client = await scriptedClient(service.url, {
-      timeoutMs: 60,
+      // Enough for a request to arrive on a busy machine.
+      timeoutMs: 1_000,
       retry: { attempts: 2, firstDelayMs: 1 },
     })
     const error = await client.getJobStatus(JOB).catch((thrown: unknown) => thrown)
@@ -189,7 +190,7 @@ describe('abort', () => {
     const client = await scriptedClient(service.url, { clock })
     const began = performance.now()
     await expect(client.getJobStatus(JOB, { signal: controller.signal })).rejects.toBe(reason)
-    expect(performance.now() - began).toBeLessThan(5_000)
+    expect(performance.now() - began).toBeLessThan(25_000)
   })
 
   test('while waiting for a job', async () => {

@@ -280,11 +280,10 @@ describe('a consumer', () => {
         const still = before === sent
         before = sent
         await new Promise((resolve) => setTimeout(resolve, 150))
-        return still && before === sent
+        return sent > 5 && still && before === sent
       },
       (settled) => settled,
     )
-    expect(sent).toBeGreaterThan(5)
     expect(sent).toBeLessThan(total / 2)
     const rest = await collect(stream)
     expect(rest).toHaveLength(total)

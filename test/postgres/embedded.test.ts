@@ -12,6 +12,7 @@ import {
   startEmbeddedPostgresWith,
 } from '../../src/postgres/embedded.js'
 import { findProcess } from '../../src/postgres/processes.js'
+import { eventually } from '../support/wait.js'
 import { isListening, killHard, query, Scratch, serverPid } from './support.js'
 
 const scratch = new Scratch()
@@ -158,12 +159,21 @@ describe('the embedded Postgres', () => {
 
   it('waits for what a killed server left running', async () => {
     const killed = await start()
-    const busy = `do $$ begin while clock_timestamp() < now() + interval '2 s' loop end loop; end $$`
+    const enough = join(dataDirectory, 'cluster/enough')
+    const busy = `do $$ begin while (pg_stat_file('enough', true)).size is null loop end loop; end $$`
     const ended = query(killed.url, busy).catch((error) => error)
     const isBusy = `select from pg_stat_activity where state = 'active' and query like 'do %'`
     while ((await query(killed.url, isBusy)).length === 0) await sleep(10)
     await killHard(await serverPid(dataDirectory))
-    const { url } = await start()
+    const starting = start()
+    await eventually(
+      () => events,
+      (seen) => seen.includes('postgres.start-retried'),
+      60_000,
+    )
+    await writeFile(enough, '')
+    const { url } = await starting
+    await rm(enough)
     expect(events).toEqual(['postgres.start-retried', 'postgres.started'])
     expect(await query(url, 'select n from kept')).toEqual([{ n: 7 }])
     await ended
@@ -199,6 +209,7 @@ describe('the embedded Postgres', () => {
     await before.release()
     const port = Number(new URL(before.url).port)
     const squatter = createServer().listen(port, '127.0.0.1')
+    await once(squatter, 'listening')
     try {
       const { url } = await start()
       expect(Number(new URL(url).port)).not.toBe(port)

@@ -9,6 +9,9 @@ import { openConfiguredStore } from '../../src/store/open.js'
 import { isListening, killHard, Scratch, serverPid } from '../postgres/support.js'
 import { eventually } from '../support/wait.js'
 
+/** A server that starts again has files to sync; a busy machine takes its time. */
+const PATIENCE_MS = 90_000
+
 const scratch = new Scratch()
 afterAll(() => scratch.clean())
 
@@ -41,10 +44,12 @@ test('an embedded server that is killed comes back by itself, time and again, wi
     await eventually(
       () => serverPid(directory).catch(() => pid),
       (now) => now !== pid,
+      PATIENCE_MS,
     )
     const numbers = await eventually(
       () => numbersIn(store),
       (seen) => seen !== null,
+      PATIENCE_MS,
     )
     expect(numbers).toHaveLength(n)
   }
@@ -53,6 +58,7 @@ test('an embedded server that is killed comes back by itself, time and again, wi
   await eventually(
     () => readdir(join(directory, 'users')),
     (users) => users.length === 1,
+    PATIENCE_MS,
   )
   await store[Symbol.asyncDispose]()
   expect(await isListening(before)).toBe(false)
@@ -75,6 +81,7 @@ test('it comes back on another port when somebody took its own', async () => {
   const numbers = await eventually(
     () => numbersIn(store),
     (seen) => seen !== null,
+    PATIENCE_MS,
   )
   expect(numbers).toEqual([])
   expect(url()).not.toBe(before)
@@ -89,6 +96,7 @@ test('closed just after its server died, it leaves none', async () => {
   await eventually(
     () => told,
     (events) => events.includes('postgres.lost'),
+    PATIENCE_MS,
   )
   await store[Symbol.asyncDispose]()
   expect(await isListening(url())).toBe(false)
