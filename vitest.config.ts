@@ -6,6 +6,9 @@ const MAX_WORKERS = 3
 /** Most of the time of these is a process that they start, or many of them. */
 const PROCESSES = ['cli', 'scripts', 'postgres'].map(below)
 
+/** What is built runs as it is. */
+const BUILT = /\/dist\/src\//
+
 /** Repos go from servers to the database: what takes a second takes many on a busy machine. */
 const ENGINE = ['engine', 'examples', 'network'].map(below)
 
@@ -28,7 +31,7 @@ export default defineConfig({
     globalSetup: ['test/support/global-setup.ts'],
     reporters: ['default'],
     projects: [
-      { test: { ...shared, name: 'processes', include: PROCESSES } },
+      { test: { ...shared, name: 'processes', include: PROCESSES, server: { deps: { external: [BUILT] } } } },
       { test: { ...inOneProcess, name: 'engine', include: ENGINE } },
       {
         test: {

@@ -9,10 +9,11 @@ import { formatPrivateKey, generateKey } from '../../src/client/index.js'
 import { assertBuilt } from '../support/built.js'
 import { startDidWeb } from '../support/network/did-web.js'
 import { eventually } from '../support/wait.js'
+import { environmentOf, runInProcess } from './in-process.js'
 
 export { screenOf } from './screen.js'
 
-/** Runs the built command as people do: in a pipe, or on a terminal that `script` of util-linux makes. */
+/** Runs the built command: as people do, in a pipe or on a terminal that `script` of util-linux makes, or in here. */
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 export const BINARY = join(ROOT, 'bin/aquifer.js')
@@ -53,9 +54,12 @@ export function start(args: readonly string[], options: RunOptions = {}): Runnin
   return launch(process.execPath, [BINARY, ...args], options)
 }
 
-/** Runs `aquifer` to its end. */
+/**
+ * Runs `aquifer` to its end, as {@link start} would: the same build, without a process for each of the hundreds of
+ * commands. What a process adds, such as signals and how it ends by itself, is for those that start one.
+ */
 export function aquifer(args: readonly string[], options: RunOptions = {}): Promise<Ended> {
-  return start(args, options).ended
+  return runInProcess(args, options, EXIT_WAIT_MS)
 }
 
 /** Starts `aquifer` on a terminal of its own. */
@@ -74,11 +78,9 @@ export function shell(line: string, options: RunOptions = {}): Promise<Ended> {
   return launch('bash', ['-c', `${aquifer}; ${line}`], options).ended
 }
 
-function launch(file: string, args: readonly string[], { env = {}, cwd }: RunOptions): Running {
-  const child = spawn(file, args, {
-    env: { PATH: process.env.PATH, HOME: process.env.HOME, TERM: 'xterm', SHELL: '/bin/sh', ...env },
-    ...(cwd && { cwd }),
-  })
+function launch(file: string, args: readonly string[], options: RunOptions): Running {
+  const { cwd } = options
+  const child = spawn(file, args, { env: environmentOf(options), ...(cwd && { cwd }) })
   const output = { stdout: '', stderr: '' }
   for (const name of ['stdout', 'stderr'] as const) {
     child[name].setEncoding('utf8').on('data', (text: string) => {

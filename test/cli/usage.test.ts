@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { allCommands, createProgram } from '../../src/cli/program.js'
 import { formatPrivateKey, generateKey, parsePrivateKey } from '../../src/client/index.js'
 import { findFreePort, LoopbackServer } from '../support/network/loopback.js'
-import { aquifer, CTRL_C, screenOf, shell, startOnTerminal, temporaryFolder } from './support.js'
+import { aquifer, CTRL_C, screenOf, shell, start, startOnTerminal, temporaryFolder } from './support.js'
 
 const folder = temporaryFolder()
 const JOB = '3m65qz7wxyz2a'
@@ -289,9 +289,9 @@ describe('output that cannot be written', () => {
 
 test('on an older Node the command says which one it needs, before anything is loaded', async () => {
   const pretend = `Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '20.11.1' } })`
-  const { code, stdout, stderr } = await aquifer(['--help'], {
+  const { code, stdout, stderr } = await start(['--help'], {
     env: { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(pretend)}` },
-  })
+  }).ended
   expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
   expect(stderr).toMatch(/^aquifer needs Node\.js 22\.19 or newer; this is 20\.11\.1 \(/)
 })
