@@ -2,8 +2,7 @@ import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { AtpAgent } from '@atproto/api'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { compareLexicons, fieldChanges, type JsonObject } from '../../src/cli/lexicons-diff.js'
-import { dnsNameOf, findDid } from '../../src/cli/lexicons-dns.js'
+import type { JsonObject } from '../../src/cli/lexicons-diff.js'
 import { Closers } from '../../src/closers.js'
 import { startDns, type TestDns } from '../support/network/dns.js'
 import { startPds, type TestPds } from '../support/network/pds.js'
@@ -307,40 +306,6 @@ describe('checking', () => {
       code: 1,
       stdout: expect.stringContaining('names another: did:plc:aaaaaaaaaaaaaaaaaaaaaaaa'),
     })
-  })
-})
-
-describe('comparing', () => {
-  test('takes no notice of the order of keys, but of that of entries', () => {
-    expect(fieldChanges({ a: 1, b: { c: [1, 2] } }, { b: { c: [1, 2] }, a: 1 })).toEqual([])
-    expect(fieldChanges({ required: ['a', 'b'] }, { required: ['b', 'a'] })).toEqual([
-      { at: 'required', before: ['a', 'b'], after: ['b', 'a'] },
-    ])
-    expect(fieldChanges({ errors: [{ name: 'A' }] }, { errors: [{ name: 'A' }, { name: 'B' }] })).toEqual([
-      { at: 'errors[1]', before: undefined, after: { name: 'B' } },
-    ])
-  })
-
-  test('leaves other groups of the repo out', () => {
-    const published = ['network.example.other.get', 'network.example.notes.deep.get'].map((nsid) => ({
-      nsid,
-      cid: 'bafyreia',
-      record: {},
-    }))
-    const document = lexiconOf('getNote', 'Gets a note.')
-    expect(compareLexicons([{ nsid: document.id, document }], published)).toEqual([
-      { nsid: 'network.example.notes.getNote', state: 'new' },
-    ])
-  })
-
-  test('knows where DNS answers, and what counts as an answer', () => {
-    expect(dnsNameOf('network.example.notes')).toBe(DNS_NAME)
-    expect(findDid([['did=did:plc:aaaaaaaa', 'aaaaaaaaaaaaaaaa']])).toEqual({
-      state: 'found',
-      did: 'did:plc:aaaaaaaaaaaaaaaaaaaaaaaa',
-    })
-    expect(findDid([['did=nobody']])).toEqual({ state: 'unusable', records: ['did=nobody'] })
-    expect(findDid([])).toEqual({ state: 'missing' })
   })
 })
 

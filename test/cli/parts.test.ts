@@ -2,6 +2,8 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { compareLexicons, fieldChanges } from '../../src/cli/lexicons-diff.js'
+import { dnsNameOf, findDid } from '../../src/cli/lexicons-dns.js'
 import { openOutput } from '../../src/cli/output.js'
 import { describe as describeProgress, describeRecords, type Progress, Rate } from '../../src/cli/progress.js'
 import { writePieces } from '../../src/cli/records.js'
@@ -201,5 +203,38 @@ describe('a file of records', () => {
     expect(lines.map((line) => JSON.parse(line).uri.at(-1))).toEqual(['a', 'b', 'e', 'f'])
     expect(await readdir(folder)).toEqual(['records.jsonl'])
     await rm(folder, { recursive: true })
+  })
+})
+
+describe('comparing lexicons', () => {
+  test('takes no notice of the order of keys, but of that of entries', () => {
+    expect(fieldChanges({ a: 1, b: { c: [1, 2] } }, { b: { c: [1, 2] }, a: 1 })).toEqual([])
+    expect(fieldChanges({ required: ['a', 'b'] }, { required: ['b', 'a'] })).toEqual([
+      { at: 'required', before: ['a', 'b'], after: ['b', 'a'] },
+    ])
+    expect(fieldChanges({ errors: [{ name: 'A' }] }, { errors: [{ name: 'A' }, { name: 'B' }] })).toEqual([
+      { at: 'errors[1]', before: undefined, after: { name: 'B' } },
+    ])
+  })
+
+  test('leaves other groups of the repo out', () => {
+    const published = ['network.example.other.get', 'network.example.notes.deep.get'].map((nsid) => ({
+      nsid,
+      cid: 'bafyreia',
+      record: {},
+    }))
+    const nsid = 'network.example.notes.getNote'
+    const document = { lexicon: 1, id: nsid, defs: {} }
+    expect(compareLexicons([{ nsid, document }], published)).toEqual([{ nsid, state: 'new' }])
+  })
+
+  test('knows where DNS answers, and what counts as an answer', () => {
+    expect(dnsNameOf('network.example.notes')).toBe('_lexicon.notes.example.network')
+    expect(findDid([['did=did:plc:aaaaaaaa', 'aaaaaaaaaaaaaaaa']])).toEqual({
+      state: 'found',
+      did: 'did:plc:aaaaaaaaaaaaaaaaaaaaaaaa',
+    })
+    expect(findDid([['did=nobody']])).toEqual({ state: 'unusable', records: ['did=nobody'] })
+    expect(findDid([])).toEqual({ state: 'missing' })
   })
 })

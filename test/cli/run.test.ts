@@ -1,4 +1,5 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { JobView, RecordView } from '../../src/client/index.js'
@@ -8,21 +9,15 @@ import { createDatabase } from '../support/database.js'
 import { type Account, createAccounts, putRecords } from '../support/network/accounts.js'
 import { type Network, startNetwork } from '../support/network/network.js'
 import { eventually } from '../support/wait.js'
-import {
-  aquifer,
-  CTRL_C,
-  jsonLines,
-  screenOf,
-  shell,
-  start,
-  startOnTerminal,
-  temporaryFolder,
-} from './support.js'
+import { CTRL_C, jsonLines, screenOf, shell, start, startOnTerminal, temporaryFolder } from './support.js'
 
 const POST = 'network.example.post'
 const NOBODY = 'did:plc:aaaaaaaaaaaaaaaaaaaaaaaa'
 const LIST_RECORDS = 'com.atproto.repo.listRecords'
 const BY_COLLECTION = 'com.atproto.sync.listReposByCollection'
+
+/** Always as a process: that it ends by itself, whatever it has started, is a part of it. */
+const aquifer = (...command: Parameters<typeof start>) => start(...command).ended
 
 describe('aquifer run: a whole backfill without a server', () => {
   const folder = temporaryFolder()
@@ -62,50 +57,86 @@ describe('aquifer run: a whole backfill without a server', () => {
       .map(({ uri }) => uri)
       .sort()
 
-  test('on a terminal, to a file, with a Postgres of its own', async () => {
-    const file = join(folder, 'posts.jsonl')
-    const args = ['run', '-c', POST, '-o', file, '--json']
-    const { code, stdout } = await startOnTerminal(args, { env: { ...env, DATA_DIR: join(folder, 'data') } })
-      .ended
-    const screen = screenOf(stdout)
-    expect({ code, begin: screen.slice(0, 2) }).toEqual({
-      code: 0,
-      begin: ['Done.', `  5 of 5 repos completed, 10 records in ${file}`],
+  // Most of their time they wait, and each has a database of its own.
+  describe.concurrent('of a network that is well', () => {
+    test('on a terminal, to a file, with a Postgres of its own', async () => {
+      const apart = join(folder, 'apart')
+      await mkdir(apart)
+      const file = join(apart, 'posts.jsonl')
+      const args = ['run', '-c', POST, '-o', file, '--json']
+      const { code, stdout } = await startOnTerminal(args, { env: { ...env, DATA_DIR: join(apart, 'data') } })
+        .ended
+      const screen = screenOf(stdout)
+      expect({ code, begin: screen.slice(0, 2) }).toEqual({
+        code: 0,
+        begin: ['Done.', `  5 of 5 repos completed, 10 records in ${file}`],
+      })
+      expect(JSON.parse(screen.slice(2).join('\n'))).toMatchObject({ status: 'completed', totalRecords: 10 })
+      expect(stdout).toContain('Starting a Postgres in')
+      expect(urisIn(readFileSync(file, 'utf8'))).toEqual(uris)
+      expect(readdirSync(apart).sort()).toEqual(['data', 'posts.jsonl'])
     })
-    expect(JSON.parse(screen.slice(2).join('\n'))).toMatchObject({ status: 'completed', totalRecords: 10 })
-    expect(stdout).toContain('Starting a Postgres in')
-    expect(urisIn(readFileSync(file, 'utf8'))).toEqual(uris)
-    expect(readdirSync(folder).sort()).toEqual(['data', 'posts.jsonl'])
-  })
 
-  test('to standard output, of named accounts, in a pipe', async () => {
-    const environment = await withDatabase()
-    const [one, two] = accounts as [Account, Account]
-    const args = ['run', '-r', `at://${one.did}/${POST}/x`, two.handle]
-    const { code, stdout, stderr } = await aquifer(args, { env: environment })
-    expect(code).toBe(0)
-    expect(urisIn(stdout)).toEqual(uris.filter((uri) => uri.includes(one.did) || uri.includes(two.did)))
-    expect(stderr).toMatch(/Done\.\n {2}2 of 2 repos completed, 4 records\n$/)
-    expect(stderr).not.toContain('\r')
-    // A reader that has seen enough.
-    const line = `aquifer run -r ${one.did} -c ${POST} | head -n 0; echo "$\{PIPESTATUS[0]}"`
-    expect((await shell(line, { env: environment })).stdout).toBe('0\n')
-  })
+    test('to standard output, of named accounts, in a pipe', async () => {
+      const environment = await withDatabase()
+      const [one, two] = accounts as [Account, Account]
+      const args = ['run', '-r', `at://${one.did}/${POST}/x`, two.handle]
+      const { code, stdout, stderr } = await aquifer(args, { env: environment })
+      expect(code).toBe(0)
+      expect(urisIn(stdout)).toEqual(uris.filter((uri) => uri.includes(one.did) || uri.includes(two.did)))
+      expect(stderr).toMatch(/Done\.\n {2}2 of 2 repos completed, 4 records\n$/)
+      expect(stderr).not.toContain('\r')
+      // A reader that has seen enough.
+      const line = `aquifer run -r ${one.did} -c ${POST} | head -n 0; echo "$\{PIPESTATUS[0]}"`
+      expect((await shell(line, { env: environment })).stdout).toBe('0\n')
+    })
 
-  test('on a terminal every record is a line of its own', async () => {
-    const { code, stdout } = await startOnTerminal(['run', '-c', POST], {
-      env: await withDatabase(),
-      columns: 400,
-    }).ended
-    expect(code).toBe(0)
-    const screen = screenOf(stdout)
-    expect(
-      screen
-        .slice(0, 10)
-        .map((line) => JSON.parse(line).uri)
-        .sort(),
-    ).toEqual(uris)
-    expect(screen.slice(10)).toEqual(['Done.', '  5 of 5 repos completed, 10 records', ''])
+    test('on a terminal every record is a line of its own', async () => {
+      const { code, stdout } = await startOnTerminal(['run', '-c', POST], {
+        env: await withDatabase(),
+        columns: 400,
+      }).ended
+      expect(code).toBe(0)
+      const screen = screenOf(stdout)
+      expect(
+        screen
+          .slice(0, 10)
+          .map((line) => JSON.parse(line).uri)
+          .sort(),
+      ).toEqual(uris)
+      expect(screen.slice(10)).toEqual(['Done.', '  5 of 5 repos completed, 10 records', ''])
+    })
+
+    test('with failed repos it ends with code 3 and names them', async () => {
+      const args = [
+        'run',
+        '-c',
+        POST,
+        '-r',
+        NOBODY,
+        steady[0]!.did,
+        '-o',
+        join(folder, 'some.jsonl'),
+        '--json',
+      ]
+      const { code, stdout, stderr } = await aquifer(args, { env: await withDatabase() })
+      expect(code).toBe(3)
+      expect(JSON.parse(stdout) as JobView).toMatchObject({ failedRepos: 1, completedRepos: 1 })
+      expect(stderr).toContain('Done, but not for every repo.\n')
+      expect(stderr).toContain('  1 failed: did-not-found\n')
+      expect(stderr).toMatch(new RegExp(`\\n {4}${NOBODY} {2}did-not-found: .*\\n$`))
+    })
+
+    test('without its database it says so', async () => {
+      const { code, stderr } = await aquifer(['run', '-c', POST], {
+        env: { ...env, DATABASE_URL: 'postgres://nobody:hush-hush@localhost:1/none' },
+      })
+      expect(code).toBe(1)
+      expect(stderr).toContain('The database cannot be used')
+      expect(stderr).toContain('DATABASE_URL')
+      expect(stderr).not.toContain('hush')
+      expect(stderr).not.toMatch(/^\s+at /m)
+    })
   })
 
   test('interrupted, it leaves no file; again, it goes on and asks for nothing it has', async () => {
@@ -156,16 +187,6 @@ describe('aquifer run: a whole backfill without a server', () => {
       '',
     ])
     expect(readdirSync(folder).filter((name) => name.includes('never'))).toEqual([])
-  })
-
-  test('with failed repos it ends with code 3 and names them', async () => {
-    const args = ['run', '-c', POST, '-r', NOBODY, steady[0]!.did, '-o', join(folder, 'some.jsonl'), '--json']
-    const { code, stdout, stderr } = await aquifer(args, { env: await withDatabase() })
-    expect(code).toBe(3)
-    expect(JSON.parse(stdout) as JobView).toMatchObject({ failedRepos: 1, completedRepos: 1 })
-    expect(stderr).toContain('Done, but not for every repo.\n')
-    expect(stderr).toContain('  1 failed: did-not-found\n')
-    expect(stderr).toMatch(new RegExp(`\\n {4}${NOBODY} {2}did-not-found: .*\\n$`))
   })
 
   test('when a relay cannot be read to its end, it ends with code 1, the reason and what to do', async () => {
@@ -219,17 +240,6 @@ describe('aquifer run: a whole backfill without a server', () => {
     const { code, stdout, stderr } = await running.ended
     expect({ code, stderr }).toMatchObject({ code: 0 })
     expect(urisIn(stdout)).toEqual(uris)
-    expect(stderr).not.toMatch(/^\s+at /m)
-  })
-
-  test('without its database it says so', async () => {
-    const { code, stderr } = await aquifer(['run', '-c', POST], {
-      env: { ...env, DATABASE_URL: 'postgres://nobody:hush-hush@localhost:1/none' },
-    })
-    expect(code).toBe(1)
-    expect(stderr).toContain('The database cannot be used')
-    expect(stderr).toContain('DATABASE_URL')
-    expect(stderr).not.toContain('hush')
     expect(stderr).not.toMatch(/^\s+at /m)
   })
 })

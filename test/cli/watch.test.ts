@@ -80,7 +80,8 @@ const SUMMARY = `Done.
 The records: aquifer records ${JOB} -o records.jsonl
 `
 
-describe('jobs watch', () => {
+// Most of their time they wait, each for a service of its own.
+describe.concurrent('jobs watch', () => {
   test('draws the job, what failed and its hosts on a terminal, and leaves only what came of it', async () => {
     const more = Promise.withResolvers<void>()
     await using service = await startService(async function* () {

@@ -12,6 +12,7 @@ import { eventually } from '../support/wait.js'
 /** A server that starts again has files to sync; a busy machine takes its time. */
 const PATIENCE_MS = 90_000
 
+// Each test has a server of its own, and waits for it most of the time.
 const scratch = new Scratch()
 afterAll(() => scratch.clean())
 
@@ -32,7 +33,7 @@ const numbersIn = (store: Store) =>
     () => null,
   )
 
-test('an embedded server that is killed comes back by itself, time and again, with what was committed', async () => {
+test.concurrent('an embedded server that is killed comes back by itself, time and again, with what was committed', async () => {
   const { store, told, directory, url } = await open()
   const before = url()
   await store.pool.query('create table kept (n int)')
@@ -65,7 +66,7 @@ test('an embedded server that is killed comes back by itself, time and again, wi
   expect(await readdir(join(directory, 'users'))).toEqual([])
 })
 
-test('it comes back on another port when somebody took its own', async () => {
+test.concurrent('it comes back on another port when somebody took its own', async () => {
   const { store, directory, url } = await open()
   const before = url()
   await store.pool.query('create table kept (n int)')
@@ -90,7 +91,7 @@ test('it comes back on another port when somebody took its own', async () => {
   squatter.close()
 })
 
-test('closed just after its server died, it leaves none', async () => {
+test.concurrent('closed just after its server died, it leaves none', async () => {
   const { store, directory, told, url } = await open()
   await killHard(await serverPid(directory))
   await eventually(

@@ -6,8 +6,7 @@ import { readConfig } from '../../src/config.js'
 import { faultOfBuild } from './built.js'
 import type { TestDatabase } from './database.js'
 import type { Caller } from './network/caller.js'
-import { findFreePort } from './network/loopback.js'
-import { type Backfill, clientOf, SERVICE_KEY } from './service.js'
+import { type Backfill, clientOf, SERVICE_KEY, withFreePort } from './service.js'
 import { eventually } from './wait.js'
 
 /** A line of a process's log. */
@@ -62,8 +61,15 @@ export class AquiferProcess implements AsyncDisposable {
   }
 
   /** Starts it on a database; ready when it answers or works. */
-  static async start(command: 'serve' | 'worker', options: ProcessOptions): Promise<AquiferProcess> {
-    const port = await findFreePort()
+  static start(command: 'serve' | 'worker', options: ProcessOptions): Promise<AquiferProcess> {
+    return withFreePort(options.environment, (port) => AquiferProcess.#startOnPort(port, command, options))
+  }
+
+  static async #startOnPort(
+    port: number,
+    command: 'serve' | 'worker',
+    options: ProcessOptions,
+  ): Promise<AquiferProcess> {
     const environment = {
       PORT: String(port),
       DATABASE_URL: options.database.url,

@@ -38,9 +38,30 @@ export type Backfill = AtpBaseClient['network']['example']['backfill']
 
 /** The real service on a free port of loopback, pointed at a network of the test's own. */
 export async function startTestService(options: TestServiceOptions): Promise<TestService> {
-  const { network, environment, api = true, engine = true, overrides } = options
   const database = options.database ?? (await createDatabase())
-  const port = await findFreePort()
+  return withFreePort(options.environment, (port) => startOnPort(port, database, options))
+}
+
+/** Somebody else may take a free port before it is used; then it is another, unless the test names one. */
+export async function withFreePort<T>(
+  environment: Readonly<Record<string, string>> = {},
+  use: (port: number) => Promise<T>,
+): Promise<T> {
+  for (;;) {
+    try {
+      return await use(await findFreePort())
+    } catch (error) {
+      if (environment.PORT !== undefined || !String(error).includes('EADDRINUSE')) throw error
+    }
+  }
+}
+
+async function startOnPort(
+  port: number,
+  database: TestDatabase,
+  options: TestServiceOptions,
+): Promise<TestService> {
+  const { network, environment, api = true, engine = true, overrides } = options
   const config = readConfig({
     PORT: String(port),
     DATABASE_URL: database.url,
