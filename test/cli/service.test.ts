@@ -115,6 +115,12 @@ describe('the command line and a running service', () => {
   })
 
   test('list, status and repos print JSON, or columns that are not cut in a pipe', async () => {
+    // Of a job that is at work each look may have another picture.
+    await eventually(
+      () => aquifer(['jobs', 'list', '--status', 'running', '--json'], { env }),
+      ({ stdout }) => stdout === '',
+      60_000,
+    )
     const listed = await aquifer(['jobs', 'list'], { env })
     expect(listed).toMatchObject({ code: 0, stderr: '' })
     const [header, ...rows] = listed.stdout.trimEnd().split('\n')

@@ -7,6 +7,9 @@ import type { Caller } from './network/caller.js'
 import { findFreePort } from './network/loopback.js'
 import type { Network } from './network/network.js'
 
+/** More in a row are not taken by chance. */
+const PORTS_TRIED = 3
+
 /** A service's key that is nobody's: without one, each would leave a file. */
 export const SERVICE_KEY = '5e'.repeat(32)
 
@@ -47,11 +50,12 @@ export async function withFreePort<T>(
   environment: Readonly<Record<string, string>> = {},
   use: (port: number) => Promise<T>,
 ): Promise<T> {
-  for (;;) {
+  for (let attempts = 1; ; attempts += 1) {
     try {
       return await use(await findFreePort())
     } catch (error) {
-      if (environment.PORT !== undefined || !String(error).includes('EADDRINUSE')) throw error
+      const isTaken = environment.PORT === undefined && String(error).includes('EADDRINUSE')
+      if (!isTaken || attempts === PORTS_TRIED) throw error
     }
   }
 }
