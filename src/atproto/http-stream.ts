@@ -3,8 +3,11 @@ import { createBrotliDecompress, createGunzip } from 'node:zlib'
 import { isGzip } from './http-body.js'
 import { HttpFailure } from './http-failure.js'
 
-/** Takes a body piece by piece, decoded. It is given the next piece when it is done with the one before. */
-export type Sink = (chunk: Buffer) => void | Promise<void>
+/**
+ * Takes a body piece by piece, decoded. It is given the next piece when it is done with the one before.
+ * @param ended aborted when the exchange ends early: what waits for anything else is to throw its reason
+ */
+export type Sink = (chunk: Buffer, ended: AbortSignal) => void | Promise<void>
 
 /** Large enough that a body is passed on in few steps, small enough for many at once. */
 const PIECE_BYTES = 64 * 1024
@@ -46,8 +49,8 @@ export class BodyStream {
   readonly #decoder: Transform
   #encoded = 0
   #decoded = 0
-  /** What it was destroyed with. */
-  #reason: Error | null = null
+  /** Aborted with what it was destroyed with. */
+  readonly #destroyed = new AbortController()
 
   constructor(options: BodyStreamOptions) {
     this.#options = options
@@ -82,8 +85,9 @@ export class BodyStream {
   }
 
   destroy(reason: Error): void {
-    this.#reason ??= reason
-    this.#decoder.destroy(this.#reason)
+    // The first reason stays.
+    this.#destroyed.abort(reason)
+    this.#decoder.destroy(this.#destroyed.signal.reason)
   }
 
   async #deliver(): Promise<void> {
@@ -94,7 +98,7 @@ export class BodyStream {
         if (this.#decoded > this.#options.maxBytes) throw this.#tooLarge(' once decoded')
         const expansion = this.#decoded / this.#encoded
         if (this.#decoded > EXPANSION_FREE_BYTES && expansion > EXPANSION_MAX) throw this.#bomb()
-        await this.#options.sink(piece)
+        await this.#options.sink(piece, this.#destroyed.signal)
       }
     } finally {
       this.#decoder.destroy()
@@ -102,12 +106,12 @@ export class BodyStream {
   }
 
   async #next(pieces: AsyncIterator<Buffer>): Promise<Buffer | null> {
-    if (this.#reason !== null) throw this.#reason
+    this.#destroyed.signal.throwIfAborted()
     try {
       const { done, value } = await pieces.next()
       return done ? null : value
     } catch (error) {
-      if (this.#reason !== null) throw this.#reason
+      this.#destroyed.signal.throwIfAborted()
       const { coding, host } = this.#options
       const words = error instanceof Error ? error.message : String(error)
       const message = `${host}: the response is not valid ${coding}: ${words}`

@@ -1,5 +1,4 @@
 import type { CarQuery } from '../atproto/sync.js'
-import { Pulse } from '../pulse.js'
 
 /** What the index of a repo takes in memory follows its size. Smaller ones are taken as they come. */
 const LARGE_BYTES = 32 * 1024 * 1024
@@ -9,18 +8,41 @@ const AT_ONCE = 2
 
 /** The places for large repos, which bound what all of them together hold in memory and on the disk. */
 export class LargeRepos {
-  readonly #freed = new Pulse()
-  #taken = 0
+  #free = AT_ONCE
+  readonly #waiting = new Set<() => void>()
 
-  /** Waits for a place. */
-  async enter(): Promise<void> {
-    while (this.#taken >= AT_ONCE) await this.#freed.next
-    this.#taken += 1
+  /**
+   * Waits for a place, behind those who came before.
+   * @throws the signal's reason when it aborts
+   */
+  async enter(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted()
+    if (this.#free > 0) {
+      this.#free -= 1
+      return
+    }
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const giveUp = () => {
+      // A place that was given by then is taken, and left as any other.
+      this.#waiting.delete(resolve)
+      reject(signal.reason)
+    }
+    signal.addEventListener('abort', giveUp)
+    this.#waiting.add(resolve)
+    try {
+      await promise
+    } finally {
+      signal.removeEventListener('abort', giveUp)
+    }
   }
 
   leave(): void {
-    this.#taken -= 1
-    this.#freed.beat()
+    const [next] = this.#waiting
+    if (next === undefined) this.#free += 1
+    else {
+      this.#waiting.delete(next)
+      next()
+    }
   }
 }
 
@@ -38,13 +60,13 @@ export class WholeRepo implements Disposable {
     return (nsid, params, maxBytes, sink) => {
       if (!sink) return car(nsid, params, maxBytes)
       let bytes = 0
-      return car(nsid, params, maxBytes, async (chunk) => {
+      return car(nsid, params, maxBytes, async (chunk, ended) => {
         bytes += chunk.length
         if (bytes > LARGE_BYTES && !this.#hasPlace) {
-          await this.#places.enter()
+          await this.#places.enter(ended)
           this.#hasPlace = true
         }
-        await sink(chunk)
+        await sink(chunk, ended)
       })
     }
   }

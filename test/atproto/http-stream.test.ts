@@ -294,4 +294,18 @@ describe('what goes wrong', () => {
     await expect(reading).rejects.not.toBeInstanceOf(HttpFailure)
     await expect.poll(() => server.closed, { timeout: 5_000 }).toBe(true)
   })
+  test('a sink that waits for something else is told when there is no more to come', async () => {
+    const server = await endless(randomBytes(64 * 1024))
+    const gone = new AbortController()
+    const { promise: never } = Promise.withResolvers<void>()
+    const sink: Sink = (_piece, ended) => {
+      const over = Promise.withResolvers<void>()
+      ended.addEventListener('abort', () => over.reject(ended.reason))
+      setImmediate(() => gone.abort(new Error('not wanted any more')))
+      return Promise.race([never, over.promise])
+    }
+    const reading = client().get({ url: server.origin, ...roomy, sink, signal: gone.signal })
+    await expect(reading).rejects.toThrow('not wanted any more')
+    await expect.poll(() => server.closed, { timeout: 5_000 }).toBe(true)
+  })
 })

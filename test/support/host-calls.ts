@@ -1,4 +1,4 @@
-import type { HttpClient } from '../../src/atproto/http.js'
+import type { HttpClient, Sink } from '../../src/atproto/http.js'
 import type { Query } from '../../src/atproto/pds.js'
 import type { CarQuery } from '../../src/atproto/sync.js'
 import { readAnswer, readBytes } from '../../src/atproto/xrpc.js'
@@ -49,9 +49,9 @@ export class HostCalls {
       for (const each of [value ?? []].flat()) url.searchParams.append(name, String(each))
     }
     let streamed = 0
-    const counted = (chunk: Buffer) => {
+    const counted: Sink = (chunk, ended) => {
       streamed += chunk.length
-      return sink?.(chunk)
+      return sink?.(chunk, ended)
     }
     const response = await this.#http.get({ url, maxBytes, timeoutMs: 60_000, sink: sink && counted })
     const bytes = response.body.length + streamed

@@ -81,7 +81,8 @@ export class MemoryRepo {
     const sent = method === 'getLatestCommit' ? body : this.tamper(body, method)
     if (sent.length > maxBytes) throw new Failure('body-too-large', 'the response is larger than allowed')
     if (!sink) return { ok: true, body: sent }
-    for (let at = 0; at < sent.length; at += 10_000) await sink(sent.subarray(at, at + 10_000))
+    const { signal } = new AbortController()
+    for (let at = 0; at < sent.length; at += 10_000) await sink(sent.subarray(at, at + 10_000), signal)
     return { ok: true, body: Buffer.alloc(0) }
   }
 

@@ -24,7 +24,7 @@ function host(answers: readonly Answer[]) {
     const { status, headers = {} } = answer
     const body = Buffer.from(answer.body ?? '')
     if (!request.sink || status !== 200) return { status, headers, body }
-    await request.sink(body)
+    await request.sink(body, new AbortController().signal)
     return { status, headers, body: Buffer.alloc(0) }
   }
   const passage: Passage = {
