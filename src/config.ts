@@ -139,7 +139,7 @@ export function readConfig(env: Environment): Config {
       runningJobs: read.limit('QUOTA_RUNNING_JOBS', 20, 1_000_000),
       reposPerJob: read.limit('QUOTA_REPOS_PER_JOB', 0, 1_000_000_000),
       requestsPerMinute: read.limit('QUOTA_REQUESTS_PER_MINUTE', 3_000, 1_000_000),
-      streams: read.limit('QUOTA_STREAMS', 16, 1_000_000),
+      streams: read.limit('QUOTA_STREAMS', 40, 1_000_000),
     },
     logLevel: read.choice('LOG_LEVEL', LOG_LEVELS, 'info'),
   }

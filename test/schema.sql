@@ -111,6 +111,7 @@ create table caller (
   requests_per_minute bigint,
   created_at timestamp with time zone not null,
   updated_at timestamp with time zone not null,
+  streams bigint,
   constraint caller_pkey PRIMARY KEY (did)
 );
 

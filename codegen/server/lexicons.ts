@@ -926,6 +926,12 @@ export const schemaDict = {
             minimum: 0,
             description: 'Requests in one minute, to all methods together.',
           },
+          streams: {
+            type: 'integer',
+            minimum: 0,
+            description:
+              'Streams open at the same time at each process of the service: of exportRecords, subscribeRecords and subscribeJob together.',
+          },
         },
       },
       callerView: {
@@ -1250,6 +1256,12 @@ export const schemaDict = {
             description:
               'Requests of one caller in a minute. Absent: no limit.',
           },
+          streams: {
+            type: 'integer',
+            minimum: 0,
+            description:
+              'Streams of one caller open at the same time at each process of the service: of exportRecords, subscribeRecords and subscribeJob together. Absent: no limit.',
+          },
         },
       },
       endpoint: {
@@ -1356,8 +1368,7 @@ export const schemaDict = {
           },
           {
             name: 'QuotaExceeded',
-            description:
-              'The caller has as many streams of records open as it may have.',
+            description: 'The caller has as many streams open as it may have.',
           },
           {
             name: 'NotPermitted',
@@ -2396,6 +2407,10 @@ export const schemaDict = {
             name: 'NotPermitted',
             description: "The caller lacks the permission 'read'.",
           },
+          {
+            name: 'QuotaExceeded',
+            description: 'The caller has as many streams open as it may have.',
+          },
         ],
       },
       jobSnapshot: {
@@ -2842,8 +2857,7 @@ export const schemaDict = {
           },
           {
             name: 'QuotaExceeded',
-            description:
-              'The caller has as many streams of records open as it may have.',
+            description: 'The caller has as many streams open as it may have.',
           },
           {
             name: 'NotPermitted',

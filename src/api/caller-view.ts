@@ -19,10 +19,11 @@ export function callerView(caller: KnownCaller): CallerView {
 
 /** Without those that have no limit. */
 export function quotasView(quotas: Quotas): Partial<Record<keyof Quotas, number>> {
-  const { runningJobs, reposPerJob, requestsPerMinute } = quotas
+  const { runningJobs, reposPerJob, requestsPerMinute, streams } = quotas
   return {
     ...(runningJobs !== null && { runningJobs }),
     ...(reposPerJob !== null && { reposPerJob }),
     ...(requestsPerMinute !== null && { requestsPerMinute }),
+    ...(streams !== null && { streams }),
   }
 }

@@ -21,7 +21,7 @@ import type { DeliveredRepo } from '../store/delivery.js'
 import type { DeletedRecord } from '../store/delivery-lines.js'
 import { type ApiContext, askerOf } from './context.js'
 import type { Methods } from './index.js'
-import { checkCursor, type Deliveries, Rights } from './streams.js'
+import { checkCursor, Rights, type Streams } from './streams.js'
 import { deletedRecordView, receiptView } from './view.js'
 
 /** What a stream may be compressed by, the better one first: quickly rather than well, it is made while it is sent. */
@@ -33,7 +33,7 @@ const ENCODERS: Readonly<Record<string, () => Transform>> = {
 /** A piece goes out when it is about as long as this. */
 const PIECE_LENGTH = 256 * 1024
 
-export function exportRecords(methods: Methods, ctx: ApiContext, deliveries: Deliveries): void {
+export function exportRecords(methods: Methods, ctx: ApiContext, streams: Streams): void {
   const rights = new Rights(ctx)
 
   /** What was asked for, and what it is called. */
@@ -43,7 +43,7 @@ export function exportRecords(methods: Methods, ctx: ApiContext, deliveries: Del
       const pieces = await openManifest(ctx, askerOf(credentials), params.job)
       return { pieces, filename: `${params.job}.manifest.jsonl` }
     }
-    const context = { ...ctx, turns: deliveries.turns }
+    const context = { ...ctx, turns: streams.turns }
     const delivery = await Delivery.open(context, askerOf(credentials), params).catch((error: unknown) => {
       if (error instanceof FeedError) throw new XRPCError(400, error.message, error.code)
       throw error
@@ -58,7 +58,7 @@ export function exportRecords(methods: Methods, ctx: ApiContext, deliveries: Del
     handler: async ({ params, auth, req, signal }) => {
       checkCursor(req.url)
       const coding = preferredCoding(req.headers['accept-encoding'])
-      const end = deliveries.begin(auth.credentials)
+      const end = await streams.begin(auth.credentials.did)
       const ends = new AnySignal(signal, ctx.stopping)
       const over = () => {
         ends[Symbol.dispose]()

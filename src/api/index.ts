@@ -19,7 +19,7 @@ import { putCaller } from './putCaller.js'
 import { refreshJob } from './refreshJob.js'
 import { resumeJob } from './resumeJob.js'
 import { retryJob } from './retryJob.js'
-import { Deliveries } from './streams.js'
+import { Streams } from './streams.js'
 import { subscribeJob } from './subscribeJob.js'
 import { subscribeRecords } from './subscribeRecords.js'
 
@@ -29,7 +29,7 @@ export type Methods = Server['network']['example']['backfill']
 /** Every method, in the file named like it. */
 export function registerMethods(server: Server, ctx: ApiContext): void {
   const methods = server.network.example.backfill
-  const deliveries = new Deliveries(ctx)
+  const streams = new Streams(ctx)
   cancelJob(methods, ctx)
   deleteAllJobDetails(methods, ctx)
   deleteJobDetails(methods, ctx)
@@ -42,13 +42,13 @@ export function registerMethods(server: Server, ctx: ApiContext): void {
   createJob(methods, ctx)
   deleteCaller(methods, ctx)
   describeService(methods, ctx)
-  exportRecords(methods, ctx, deliveries)
+  exportRecords(methods, ctx, streams)
   getJobStatus(methods, ctx)
   listCallers(methods, ctx)
   listJobRepos(methods, ctx)
   listJobs(methods, ctx)
   listRecords(methods, ctx)
   putCaller(methods, ctx)
-  subscribeJob(methods, ctx)
-  subscribeRecords(methods, ctx, deliveries)
+  subscribeJob(methods, ctx, streams)
+  subscribeRecords(methods, ctx, streams)
 }

@@ -1,10 +1,9 @@
 import { InvalidRequestError, XRPCError } from '@atproto/xrpc-server'
 import { notPermitted } from '../auth/errors.js'
-import type { Caller } from '../auth/verifier.js'
-import type { Config } from '../config.js'
 import { RequestError } from '../errors.js'
 import { Standings } from '../jobs/callers.js'
 import { FeedError } from '../jobs/feed-error.js'
+import { streamsOf } from '../jobs/quotas.js'
 import { maySee } from '../jobs/read.js'
 import { Turns } from '../jobs/turns.js'
 import { type ApiContext, askerOf } from './context.js'
@@ -25,25 +24,28 @@ export function checkCursor(url = ''): void {
 /** Of a process's connections to the database, so many may read for deliveries: one of as many as this. */
 const CONNECTIONS_PER_TURN = 3
 
-/** What a process hands over at the same time: so much to a caller, and page by page in turns. */
-export class Deliveries {
+/** The streams of a process: so many of each caller, which are given records page by page in turns. */
+export class Streams {
   readonly turns: Turns
-  readonly #most: number | null
+  readonly #ctx: Pick<ApiContext, 'config' | 'db'>
   readonly #open = new Map<string, number>()
 
-  constructor({ config }: { readonly config: Pick<Config, 'database' | 'quotas'> }) {
-    this.turns = new Turns(Math.max(1, Math.floor(config.database.connections / CONNECTIONS_PER_TURN)))
-    this.#most = config.quotas.streams
+  constructor(ctx: Pick<ApiContext, 'config' | 'db'>) {
+    const { connections } = ctx.config.database
+    this.turns = new Turns(Math.max(1, Math.floor(connections / CONNECTIONS_PER_TURN)))
+    this.#ctx = ctx
   }
 
   /**
-   * Lets a caller have one more stream, until the function is called. Admins have as many as they want.
+   * Lets a caller have one more stream, until the function is called.
    * @throws RequestError `QuotaExceeded`
    */
-  begin({ did, permissions }: Pick<Caller, 'did' | 'permissions'>): () => void {
+  async begin(did: string): Promise<() => void> {
+    const most = await streamsOf(this.#ctx, did)
     const open = this.#open.get(did) ?? 0
-    if (this.#most !== null && open >= this.#most && !permissions.has('admin')) {
-      const said = `${did} has ${open} streams of records open, and may have ${this.#most} at the same time`
+    if (most !== null && open >= most) {
+      const streams = open === 1 ? '1 stream' : `${open} streams`
+      const said = `${did} has ${streams} open, and may have ${most} at the same time`
       throw new RequestError('QuotaExceeded', said)
     }
     this.#open.set(did, open + 1)

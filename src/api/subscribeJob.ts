@@ -4,9 +4,9 @@ import { AnySignal } from '../signals.js'
 import { type ApiContext, askerOf } from './context.js'
 import type { Methods } from './index.js'
 import { jobMessage } from './messages.js'
-import { checkCursor, isTooSlow, Rights, refuse } from './streams.js'
+import { checkCursor, isTooSlow, Rights, refuse, type Streams } from './streams.js'
 
-export function subscribeJob(methods: Methods, ctx: ApiContext): void {
+export function subscribeJob(methods: Methods, ctx: ApiContext, streams: Streams): void {
   const feeds = new JobFeeds(ctx.notices, {
     db: ctx.db,
     tell: ctx.tell,
@@ -19,8 +19,10 @@ export function subscribeJob(methods: Methods, ctx: ApiContext): void {
     auth: (request) => auth(request).catch((error: unknown) => refuse(ctx, error)),
     handler: async function* ({ params, auth, req, signal }) {
       using ends = new AnySignal(signal, ctx.stopping)
+      let end: (() => void) | null = null
       try {
         checkCursor(req.url)
+        end = await streams.begin(auth.credentials.did)
         const job = await getJob(ctx, askerOf(auth.credentials), params.job)
         const assertMay = rights.ofFollower(auth.credentials.did, job)
         const messages = feeds.follow(job, params.cursor, ends.signal)
@@ -30,6 +32,8 @@ export function subscribeJob(methods: Methods, ctx: ApiContext): void {
         }
       } catch (error) {
         refuse(ctx, error)
+      } finally {
+        end?.()
       }
     },
   })

@@ -19,14 +19,14 @@ import { isRetryable } from '../verdict.js'
 import { type ApiContext, askerOf } from './context.js'
 import type { Methods } from './index.js'
 import { EncodedMessage } from './messages.js'
-import { checkCursor, type Deliveries, isTooSlow, Rights, refuse } from './streams.js'
+import { checkCursor, isTooSlow, Rights, refuse, type Streams } from './streams.js'
 import { deletedRecordView, receiptView } from './view.js'
 
 /** What a message holds at most; the bytes are those of its records, which leaves some for the rest. */
 const RECORDS_MAX = 500
 const BYTES_MAX = 1024 * 1024 - 1024
 
-export function subscribeRecords(methods: Methods, ctx: ApiContext, deliveries: Deliveries): void {
+export function subscribeRecords(methods: Methods, ctx: ApiContext, streams: Streams): void {
   const rights = new Rights(ctx)
   const auth = ctx.auth('read')
   methods.subscribeRecords({
@@ -36,9 +36,9 @@ export function subscribeRecords(methods: Methods, ctx: ApiContext, deliveries: 
       let end: (() => void) | null = null
       try {
         checkCursor(req.url)
-        end = deliveries.begin(auth.credentials)
+        end = await streams.begin(auth.credentials.did)
         const delivery = await Delivery.open(
-          { ...ctx, turns: deliveries.turns },
+          { ...ctx, turns: streams.turns },
           askerOf(auth.credentials),
           params,
         )

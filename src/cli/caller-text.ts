@@ -11,6 +11,7 @@ export function callerColumns(): Column<CallerView>[] {
     { header: 'JOBS', value: ({ quotas }) => quota(quotas.runningJobs), align: 'right' },
     { header: 'REPOS', value: ({ quotas }) => quota(quotas.reposPerJob), align: 'right' },
     { header: 'REQUESTS', value: ({ quotas }) => quota(quotas.requestsPerMinute), align: 'right' },
+    { header: 'STREAMS', value: ({ quotas }) => quota(quotas.streams), align: 'right' },
     { header: 'SETTINGS', value: ({ configured }) => (configured ? 'named' : undefined) },
     { header: 'READS JOBS OF', value: jobsOf, shrink: 1 },
   ]
@@ -33,11 +34,12 @@ function permissions({ permissions: granted }: CallerView): string {
   return granted.length === 0 ? 'none' : granted.map(({ name }) => name).join(' ')
 }
 
-function quotaLines({ runningJobs, reposPerJob, requestsPerMinute }: Quotas): [string, string][] {
+function quotaLines({ runningJobs, reposPerJob, requestsPerMinute, streams }: Quotas): [string, string][] {
   return [
     ['jobs', `${quota(runningJobs)} at the same time`],
     ['repos', `${quota(reposPerJob)} in one job`],
     ['requests', `${quota(requestsPerMinute)} a minute`],
+    ['streams', `${quota(streams)} open at one process`],
   ]
 }
 

@@ -16,13 +16,14 @@ export interface PutOptions extends CommonOptions {
   readonly runningJobs?: number
   readonly reposPerJob?: number
   readonly requestsPerMinute?: number
+  readonly streams?: number
   readonly jobsOf?: string[]
 }
 
 const say = (text: string) => process.stderr.write(`${text}\n`)
 
 export async function putCaller(did: string, options: PutOptions): Promise<number> {
-  const { permission, bar, runningJobs, reposPerJob, requestsPerMinute, jobsOf } = options
+  const { permission, bar, runningJobs, reposPerJob, requestsPerMinute, streams, jobsOf } = options
   if ((permission === undefined) === (bar === undefined)) {
     throw new UsageError('Say what the caller may do with --permission, or --bar for nothing at all.')
   }
@@ -31,6 +32,7 @@ export async function putCaller(did: string, options: PutOptions): Promise<numbe
       ...(runningJobs !== undefined && { runningJobs }),
       ...(reposPerJob !== undefined && { reposPerJob }),
       ...(requestsPerMinute !== undefined && { requestsPerMinute }),
+      ...(streams !== undefined && { streams }),
     }
     const input = { did, permissions: permission ?? [], quotas, ...(jobsOf && { jobsOf }) }
     const caller = await client.putCaller(input, { signal })

@@ -81,6 +81,7 @@ export async function putCaller(ctx: JobsContext, asker: Asker, input: CallerInp
     runningJobs: checkQuota('runningJobs', quotas.runningJobs),
     reposPerJob: checkQuota('reposPerJob', quotas.reposPerJob),
     requestsPerMinute: checkQuota('requestsPerMinute', quotas.requestsPerMinute),
+    streams: checkQuota('streams', quotas.streams),
   }
   const row = await store.putCaller(ctx.db, caller, new Date(ctx.now()))
   const { permissions } = caller

@@ -2,12 +2,12 @@ import { permissionsFor } from '../auth/permissions.js'
 import type { Config } from '../config.js'
 import { RequestError } from '../errors.js'
 import { type CallerRow, countUnfinishedJobs, findCaller } from '../store/callers.js'
-import type { Trx } from '../store/database.js'
+import type { Db, Trx } from '../store/database.js'
 
 /** What a caller may use, and may have been given more or less of; null is no limit. */
-export type Quotas = Omit<Config['quotas'], 'streams'>
+export type Quotas = Config['quotas']
 
-const NO_LIMITS: Quotas = { runningJobs: null, reposPerJob: null, requestsPerMinute: null }
+const NO_LIMITS: Quotas = { runningJobs: null, reposPerJob: null, requestsPerMinute: null, streams: null }
 
 /**
  * The quotas of a caller. Admins, and the service where it acts for itself, have those that were set for them
@@ -28,6 +28,7 @@ export function quotasFor(
     requestsPerMinute: config.access.admins.includes(did)
       ? null
       : (row?.requests_per_minute ?? defaults.requestsPerMinute),
+    streams: row?.streams ?? defaults.streams,
   }
 }
 
@@ -53,6 +54,14 @@ export async function checkRunningJobs(
     'QuotaExceeded',
     `${caller} has ${jobs} not ended, and may have ${runningJobs} at the same time`,
   )
+}
+
+/** How many streams a caller may have open at one process; null is no limit. */
+export async function streamsOf(
+  { config, db }: { readonly config: Config; readonly db: Db },
+  caller: string,
+): Promise<number | null> {
+  return quotasFor(caller, config, await findCaller(db, caller)).streams
 }
 
 /**

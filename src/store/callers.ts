@@ -65,6 +65,7 @@ export interface NewCaller {
   readonly runningJobs: number | null
   readonly reposPerJob: number | null
   readonly requestsPerMinute: number | null
+  readonly streams: number | null
 }
 
 /** Says something of a caller, in the place of everything that was said of it before. */
@@ -75,6 +76,7 @@ export async function putCaller(db: Db, caller: NewCaller, now: Date): Promise<C
     running_jobs: caller.runningJobs,
     repos_per_job: caller.reposPerJob,
     requests_per_minute: caller.requestsPerMinute,
+    streams: caller.streams,
     updated_at: now,
   }
   return db

@@ -10,6 +10,7 @@ import * as verified from './migrations/0006-verified.js'
 import * as manifest from './migrations/0007-manifest.js'
 import * as refresh from './migrations/0008-refresh.js'
 import * as costs from './migrations/0009-costs.js'
+import * as callerStreams from './migrations/0010-caller-streams.js'
 import type { Database } from './schema.js'
 
 export type Db = Kysely<Database>
@@ -28,6 +29,7 @@ const MIGRATIONS: Record<string, Migration> = {
   '0007-manifest': manifest,
   '0008-refresh': refresh,
   '0009-costs': costs,
+  '0010-caller-streams': callerStreams,
 }
 
 /** The oldest server the statements are written for. */

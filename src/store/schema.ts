@@ -241,6 +241,7 @@ export interface CallerTable {
   running_jobs: number | null
   repos_per_job: number | null
   requests_per_minute: number | null
+  streams: number | null
   created_at: Date
   updated_at: Date
 }

@@ -150,13 +150,13 @@ describe('putCaller', () => {
     const { data: first } = await admin.putCaller({
       did,
       permissions: ['create', 'read', 'create'],
-      quotas: { runningJobs: 0, reposPerJob: 500 },
+      quotas: { runningJobs: 0, reposPerJob: 500, streams: 3 },
       jobsOf: [other, listed.did, other],
     })
     expect(first).toEqual({
       did,
       permissions: [{ name: 'read' }, { name: 'create' }],
-      quotas: { runningJobs: 0, reposPerJob: 500, requestsPerMinute: 3_000 },
+      quotas: { runningJobs: 0, reposPerJob: 500, requestsPerMinute: 3_000, streams: 3 },
       jobsOf: [{ did: other }, { did: listed.did }],
       configured: false,
       createdAt: expect.any(String),
@@ -167,7 +167,7 @@ describe('putCaller', () => {
     expect(second).toEqual({
       did,
       permissions: [{ name: 'read' }],
-      quotas: { runningJobs: 20, requestsPerMinute: 3_000 },
+      quotas: { runningJobs: 20, requestsPerMinute: 3_000, streams: 40 },
       jobsOf: [],
       configured: false,
       createdAt: first.createdAt,
@@ -275,7 +275,7 @@ describe('listCallers', () => {
     expect(still).toEqual({
       did: listed.did,
       permissions: [{ name: 'read' }, { name: 'create' }],
-      quotas: { runningJobs: 20, requestsPerMinute: 3_000 },
+      quotas: { runningJobs: 20, requestsPerMinute: 3_000, streams: 40 },
       jobsOf: [],
       configured: true,
     })

@@ -41,6 +41,7 @@ describe('the service describes itself', () => {
           // Those of a job's repos are not limited.
           runningJobs: 20,
           requestsPerMinute: 3_000,
+          streams: 40,
         },
         endpoints: expect.arrayContaining([{ nsid: nsid('describeService') }, { nsid: nsid('createJob') }]),
         methods: ['auto', 'list-records', 'get-repo', 'sparse'].map((name) => ({ name })),

@@ -4,9 +4,10 @@ import { createDatabase, type TestDatabase } from '../support/database.js'
 import { didsOf, failJob, findTestJob } from '../support/fixtures.js'
 import { type Caller, createPlcCaller } from '../support/network/caller.js'
 import { type Backfill, startTestService, type TestService } from '../support/service.js'
+import { eventually } from '../support/wait.js'
 import { askAs } from './auth-support.js'
 import { endOf, openStream } from './subscribeJob-support.js'
-import { callRaw, type Directory, refusal, startDirectory } from './support.js'
+import { callRaw, type Directory, nsid, refusal, startDirectory } from './support.js'
 
 /** What a caller may use, over HTTP, on two processes that share a database. */
 
@@ -26,7 +27,12 @@ beforeAll(async () => {
   network = await startDirectory()
   database = await createDatabase()
   root = await createPlcCaller(network.plc)
-  const environment = { BACKFILL_ADMINS: root.did, QUOTA_RUNNING_JOBS: '3', QUOTA_REQUESTS_PER_MINUTE: '200' }
+  const environment = {
+    BACKFILL_ADMINS: root.did,
+    QUOTA_RUNNING_JOBS: '3',
+    QUOTA_REQUESTS_PER_MINUTE: '200',
+    QUOTA_STREAMS: '1',
+  }
   const start = () =>
     startTestService({ network, database, engine: false, environment, overrides: { now: () => nowMs } })
   one = await start()
@@ -296,8 +302,63 @@ describe('repos of a job', () => {
   })
 })
 
+describe('streams open at a process', () => {
+  test('are those of all methods together, as many as was said of the caller', async () => {
+    const caller = await newCaller()
+    const allow = (streams: number) =>
+      admin.putCaller({ did: caller.did, permissions: ['read', 'create'], quotas: { streams } })
+    await allow(2)
+    const client = clientAt(one, caller)
+    const job = (await client.createJob(INPUT)).data.id
+    const follow = async (on: TestService) => {
+      const stream = await openStream(on, caller, { job })
+      await stream.until('#jobSnapshot')
+      return stream
+    }
+    const exported = () => refusal(client.exportRecords({ job }))
+    await using first = await follow(one)
+    await using _second = await follow(one)
+    for (const method of ['subscribeJob', 'subscribeRecords']) {
+      await using refused = await openStream(one, caller, { job }, {}, nsid(method))
+      expect(await endOf(refused)).toMatchObject({ error: 'QuotaExceeded', code: 1008 })
+    }
+    expect(await exported()).toMatchObject({
+      error: 'QuotaExceeded',
+      message: expect.stringContaining('2 streams open, and may have 2'),
+    })
+    await using _elsewhere = await follow(two)
+    await allow(3)
+    await using _third = await follow(one)
+    expect(await exported()).toMatchObject({ error: 'QuotaExceeded' })
+    await first[Symbol.asyncDispose]()
+    await eventually(
+      () =>
+        client
+          .exportRecords({ job })
+          .then(() => true)
+          .catch(() => false),
+      (isLetIn) => isLetIn,
+    )
+  })
+
+  test('are as many as the settings say for whom nothing else was said, and any for admins', async () => {
+    const caller = await newCaller()
+    const job = (await clientAt(one, caller).createJob(INPUT)).data.id
+    const follow = async (as: Caller) => {
+      const stream = await openStream(one, onTime(as), { job })
+      await stream.until('#jobSnapshot')
+      return stream
+    }
+    await using _first = await follow(caller)
+    await using refused = await openStream(one, caller, { job })
+    expect(await endOf(refused)).toMatchObject({ error: 'QuotaExceeded' })
+    await using _one = await follow(root)
+    await using _other = await follow(root)
+  })
+})
+
 test('the service describes the quotas that hold where nothing else was said', async () => {
   const { limits } = (await clientAt(one, await newCaller()).describeService()).data
-  expect(limits).toMatchObject({ runningJobs: 3, requestsPerMinute: 200 })
+  expect(limits).toMatchObject({ runningJobs: 3, requestsPerMinute: 200, streams: 1 })
   expect(limits).not.toHaveProperty('reposPerJob')
 })

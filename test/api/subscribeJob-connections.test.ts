@@ -15,7 +15,8 @@ let caller: Caller
 beforeAll(async () => {
   network = await startDirectory()
   caller = await createPlcCaller(network.plc)
-  on = await startTestService({ network, engine: false, environment: { QUOTA_REQUESTS_PER_MINUTE: '0' } })
+  const environment = { QUOTA_REQUESTS_PER_MINUTE: '0', QUOTA_STREAMS: '0' }
+  on = await startTestService({ network, engine: false, environment })
 })
 
 afterAll(async () => {

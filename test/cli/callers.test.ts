@@ -50,6 +50,7 @@ describe('an admin', () => {
       'jobs           1 at the same time',
       'repos          any in one job',
       'requests       3,000 a minute',
+      'streams        40 open at one process',
     ])
     const made = await as(maker, 'jobs', 'create', '-r', didOf(1))
     expect(made.code).toBe(0)
@@ -73,11 +74,22 @@ describe('an admin', () => {
   })
 
   test('says everything anew: what is left out gets its default', async () => {
-    const quotas = ['--running-jobs', '0', '--repos-per-job', '7', '--requests-per-minute', '70']
+    const quotas = [
+      '--running-jobs',
+      '0',
+      '--repos-per-job',
+      '7',
+      '--requests-per-minute',
+      '70',
+      '--streams',
+      '4',
+    ]
     const first = JSON.parse((await put(UNKNOWN, '--permission', 'create', ...quotas, '--json')).stdout)
-    expect(first).toMatchObject({ quotas: { runningJobs: 0, reposPerJob: 7, requestsPerMinute: 70 } })
+    expect(first).toMatchObject({
+      quotas: { runningJobs: 0, reposPerJob: 7, requestsPerMinute: 70, streams: 4 },
+    })
     const second = JSON.parse((await put(UNKNOWN, '--permission', 'create', '--json')).stdout)
-    expect(second.quotas).toEqual({ runningJobs: 20, requestsPerMinute: 3_000 })
+    expect(second.quotas).toEqual({ runningJobs: 20, requestsPerMinute: 3_000, streams: 40 })
   })
 
   test('bars a service, and is told of one that it cannot bar', async () => {
@@ -97,13 +109,13 @@ describe('an admin', () => {
     const { code, stdout, stderr } = await as(admin, 'callers', 'list')
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     const [header, ...rows] = stdout.trimEnd().split('\n')
-    expect(header).toMatch(/^DID +PERMISSIONS +JOBS +REPOS +REQUESTS +SETTINGS +READS JOBS OF$/)
+    expect(header).toMatch(/^DID +PERMISSIONS +JOBS +REPOS +REQUESTS +STREAMS +SETTINGS +READS JOBS OF$/)
     expect(rows.map((row) => row.split(/ {2,}/))).toEqual(
       [
-        [UNKNOWN, 'none', '20', 'any', '3,000', '-', '-'],
-        [admin.did, 'read create admin', 'any', 'any', 'any', 'named', '-'],
-        [maker.did, 'read create', '1', 'any', '3,000', '-', '-'],
-        [reader.did, 'read', '20', 'any', '3,000', '-', `${maker.did} and 2 others`],
+        [UNKNOWN, 'none', '20', 'any', '3,000', '40', '-', '-'],
+        [admin.did, 'read create admin', 'any', 'any', 'any', 'any', 'named', '-'],
+        [maker.did, 'read create', '1', 'any', '3,000', '40', '-', '-'],
+        [reader.did, 'read', '20', 'any', '3,000', '40', '-', `${maker.did} and 2 others`],
       ].sort(([one], [other]) => (one! < other! ? -1 : 1)),
     )
     const callers = jsonLines<CallerView>((await as(admin, 'callers', 'list', '--json')).stdout)

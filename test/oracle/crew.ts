@@ -25,6 +25,7 @@ export interface CrewAtWork {
 const environmentOf = ({ caller }: Simulation) => ({
   QUOTA_REQUESTS_PER_MINUTE: '0',
   QUOTA_RUNNING_JOBS: '0',
+  QUOTA_STREAMS: '0',
   BACKFILL_ADMINS: caller.did,
 })
 

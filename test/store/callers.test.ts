@@ -36,6 +36,7 @@ const caller = (did: string, said: Partial<NewCaller> = {}): NewCaller => ({
   runningJobs: null,
   reposPerJob: null,
   requestsPerMinute: null,
+  streams: null,
   ...said,
 })
 
@@ -90,7 +91,7 @@ describe('requests', () => {
 describe('what is said of a caller', () => {
   test('takes the place of all that was said before, but for when that began', async () => {
     const [first, later] = [new Date('2030-01-01'), new Date('2030-01-02')]
-    const quotas = { runningJobs: 0, reposPerJob: 2, requestsPerMinute: 9_007_199_254_740_991 }
+    const quotas = { runningJobs: 0, reposPerJob: 2, requestsPerMinute: 9_007_199_254_740_991, streams: 4 }
     const everything = caller(ALICE, { permissions: ['read', 'create'], jobsOf: [BOB], ...quotas })
     expect(await putCaller(store.db, everything, first)).toEqual({
       did: ALICE,
@@ -99,6 +100,7 @@ describe('what is said of a caller', () => {
       running_jobs: 0,
       repos_per_job: 2,
       requests_per_minute: 9_007_199_254_740_991,
+      streams: 4,
       created_at: first,
       updated_at: first,
     })
@@ -110,6 +112,7 @@ describe('what is said of a caller', () => {
       running_jobs: null,
       repos_per_job: null,
       requests_per_minute: null,
+      streams: null,
       created_at: first,
       updated_at: later,
     })

@@ -95,7 +95,7 @@ describe('the configuration', () => {
         expiredRecords: 'keep',
       },
       access: { mode: 'allowlist', admins: [], allowed: [] },
-      quotas: { runningJobs: 20, reposPerJob: null, requestsPerMinute: 3_000, streams: 16 },
+      quotas: { runningJobs: 20, reposPerJob: null, requestsPerMinute: 3_000, streams: 40 },
       logLevel: 'info',
     })
   })

@@ -12,9 +12,10 @@ const config = readConfig({
   QUOTA_RUNNING_JOBS: '5',
   QUOTA_REPOS_PER_JOB: '0',
   QUOTA_REQUESTS_PER_MINUTE: '60',
+  QUOTA_STREAMS: '4',
 })
-const DEFAULTS = { runningJobs: 5, reposPerJob: null, requestsPerMinute: 60 }
-const NONE = { runningJobs: null, reposPerJob: null, requestsPerMinute: null }
+const DEFAULTS = { runningJobs: 5, reposPerJob: null, requestsPerMinute: 60, streams: 4 }
+const NONE = { runningJobs: null, reposPerJob: null, requestsPerMinute: null, streams: null }
 
 const row = (permissions: string[], quotas: Partial<CallerRow> = {}): CallerRow => ({
   did: OTHER,
@@ -23,6 +24,7 @@ const row = (permissions: string[], quotas: Partial<CallerRow> = {}): CallerRow 
   running_jobs: null,
   repos_per_job: null,
   requests_per_minute: null,
+  streams: null,
   created_at: new Date(0),
   updated_at: new Date(0),
   ...quotas,
@@ -32,8 +34,13 @@ describe('the quotas of a caller', () => {
   it('are the defaults where nothing else was said, one by one', () => {
     expect(quotasFor(OTHER, config, null)).toEqual(DEFAULTS)
     expect(quotasFor(OTHER, config, row(['create']))).toEqual(DEFAULTS)
-    const some = row(['create'], { running_jobs: 0, repos_per_job: 9 })
-    expect(quotasFor(OTHER, config, some)).toEqual({ ...DEFAULTS, runningJobs: 0, reposPerJob: 9 })
+    const some = row(['create'], { running_jobs: 0, repos_per_job: 9, streams: 1 })
+    expect(quotasFor(OTHER, config, some)).toEqual({
+      ...DEFAULTS,
+      runningJobs: 0,
+      reposPerJob: 9,
+      streams: 1,
+    })
   })
 
   it('are none for admins, but those that were set', () => {

@@ -42,6 +42,7 @@ function addPut(callers: Command, exit: SetExit): void {
     .option('--running-jobs <number>', "jobs that have not ended (default: the service's)", readQuota)
     .option('--repos-per-job <number>', "repos of one job (default: the service's)", readQuota)
     .option('--requests-per-minute <number>', "requests in a minute (default: the service's)", readQuota)
+    .option('--streams <number>', "streams open at one process (default: the service's)", readQuota)
     .option('--jobs-of <did...>', 'others whose jobs it may read', readDids)
     .option('--json', 'print the caller as JSON')
   withConnection(command)

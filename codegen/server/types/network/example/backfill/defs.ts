@@ -421,6 +421,8 @@ export interface Quotas {
   reposPerJob?: number
   /** Requests in one minute, to all methods together. */
   requestsPerMinute?: number
+  /** Streams open at the same time at each process of the service: of exportRecords, subscribeRecords and subscribeJob together. */
+  streams?: number
 }
 
 const hashQuotas = 'quotas'

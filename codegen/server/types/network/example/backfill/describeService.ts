@@ -80,6 +80,8 @@ export interface Limits {
   reposPerJob?: number
   /** Requests of one caller in a minute. Absent: no limit. */
   requestsPerMinute?: number
+  /** Streams of one caller open at the same time at each process of the service: of exportRecords, subscribeRecords and subscribeJob together. Absent: no limit. */
+  streams?: number
 }
 
 const hashLimits = 'limits'

@@ -36,7 +36,11 @@ export type OutputSchema =
   | $Typed<Info>
   | { $type: string }
 export type HandlerError = ErrorFrame<
-  'JobNotFound' | 'FutureCursor' | 'ConsumerTooSlow' | 'NotPermitted'
+  | 'JobNotFound'
+  | 'FutureCursor'
+  | 'ConsumerTooSlow'
+  | 'NotPermitted'
+  | 'QuotaExceeded'
 >
 export type HandlerOutput = HandlerError | OutputSchema
 
