@@ -113,8 +113,13 @@ async function open(
   )
   opened.add(() => http.close())
   const cache = new PostgresDidCache(store.db, now)
-  const { directoryUrl, directoryRpm: rpm } = config.network
-  const directoryGate = await openDirectoryGate(directoryUrl, { db: store.db, rpm, now, random })
+  const { directoryUrl, directoryRpm } = config.network
+  const directoryGate = await openDirectoryGate(directoryUrl, {
+    db: store.db,
+    rpm: () => directoryRpm,
+    now,
+    random,
+  })
   const identitiesWith = (beforeRequest: () => Promise<void>) =>
     new Identities({ ...config.network, http, cache, now, random, beforeRequest })
   const identities = identitiesWith(() => passSoon(directoryGate, now))

@@ -72,12 +72,7 @@ class RelayGate implements Gate {
     const { db, limits, now, random } = options
     this.#budget = new Budget(limits, null, now())
     const rpm = () => this.#rpm
-    this.#turns = new SharedGate({
-      ...{ db, host, now, random, patienceMs: this.patienceMs },
-      get rpm() {
-        return rpm()
-      },
-    })
+    this.#turns = new SharedGate({ db, host, rpm, patienceMs: this.patienceMs, now, random })
   }
 
   get nextAt(): number {

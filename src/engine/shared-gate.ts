@@ -9,7 +9,7 @@ export interface SharedGateOptions {
   readonly db: Db
   readonly host: number
   /** Requests a minute, of all processes together; may change. */
-  readonly rpm: number
+  readonly rpm: () => number
   readonly patienceMs: number
   readonly now: () => number
   readonly random: () => number
@@ -68,7 +68,7 @@ export class SharedGate implements Gate {
   }
 
   get #intervalMs(): number {
-    return 60_000 / this.#options.rpm
+    return 60_000 / this.#options.rpm()
   }
 
   get nextAt(): number {
@@ -125,7 +125,7 @@ export class SharedGate implements Gate {
     this.#taking = true
     const { db, host, rpm, now } = this.#options
     const intervalMs = this.#intervalMs
-    const burst = secondsWorth(rpm)
+    const burst = secondsWorth(rpm())
     try {
       for (;;) {
         const held = this.#heldUntil - now() - LOOK_AHEAD_MS

@@ -39,7 +39,7 @@ beforeEach(async () => {
 })
 
 const gateOn = ({ db }: Store, rpm = RPM, now = Date.now) =>
-  new SharedGate({ db, host, rpm, patienceMs: 5_000, now, random: () => 0 })
+  new SharedGate({ db, host, rpm: () => rpm, patienceMs: 5_000, now, random: () => 0 })
 
 test('all processes together keep one rate, and waste little of it', async () => {
   const passed: number[] = []
