@@ -43,7 +43,7 @@ export function exportRecords(methods: Methods, ctx: ApiContext, streams: Stream
       const pieces = await openManifest(ctx, askerOf(credentials), params.job)
       return { pieces, filename: `${params.job}.manifest.jsonl` }
     }
-    const context = { ...ctx, turns: streams.turns }
+    const context = { ...ctx, places: streams.places }
     const delivery = await Delivery.open(context, askerOf(credentials), params).catch((error: unknown) => {
       if (error instanceof FeedError) throw new XRPCError(400, error.message, error.code)
       throw error

@@ -3,9 +3,9 @@ import { notPermitted } from '../auth/errors.js'
 import { RequestError } from '../errors.js'
 import { Standings } from '../jobs/callers.js'
 import { FeedError } from '../jobs/feed-error.js'
+import { Places } from '../jobs/places.js'
 import { streamsOf } from '../jobs/quotas.js'
 import { maySee } from '../jobs/read.js'
-import { Turns } from '../jobs/turns.js'
 import { type ApiContext, askerOf } from './context.js'
 import { toXrpcError } from './errors.js'
 
@@ -22,17 +22,17 @@ export function checkCursor(url = ''): void {
 }
 
 /** Of a process's connections to the database, so many may read for deliveries: one of as many as this. */
-const CONNECTIONS_PER_TURN = 3
+const CONNECTIONS_PER_PLACE = 3
 
-/** The streams of a process: so many of each caller, which are given records page by page in turns. */
+/** The streams of a process: so many of each caller, which read their records page by page, in a few places. */
 export class Streams {
-  readonly turns: Turns
+  readonly places: Places
   readonly #ctx: Pick<ApiContext, 'config' | 'db'>
   readonly #open = new Map<string, number>()
 
   constructor(ctx: Pick<ApiContext, 'config' | 'db'>) {
     const { connections } = ctx.config.database
-    this.turns = new Turns(Math.max(1, Math.floor(connections / CONNECTIONS_PER_TURN)))
+    this.places = new Places(Math.max(1, Math.floor(connections / CONNECTIONS_PER_PLACE)))
     this.#ctx = ctx
   }
 

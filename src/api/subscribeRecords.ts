@@ -38,7 +38,7 @@ export function subscribeRecords(methods: Methods, ctx: ApiContext, streams: Str
         checkCursor(req.url)
         end = await streams.begin(auth.credentials.did)
         const delivery = await Delivery.open(
-          { ...ctx, turns: streams.turns },
+          { ...ctx, places: streams.places },
           askerOf(auth.credentials),
           params,
         )

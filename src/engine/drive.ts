@@ -7,6 +7,7 @@ import { jobsWantingRevs } from '../store/host-revs.js'
 import { type OptionalMethod, unsupportedBy } from '../store/host-support.js'
 import { claimHost, deferHost, type HostClaim, hostHasWork, saveHost } from '../store/hosts.js'
 import { jobsWanting, type RunningJob } from '../store/jobs.js'
+import { Turns } from '../turns.js'
 import type { SavedBudget } from './budget.js'
 import type { EngineContext } from './context.js'
 import { listingsOf, readHostPage } from './discover-host.js'
@@ -20,7 +21,6 @@ import { LookUp } from './look-up.js'
 import { ClaimLost } from './repo-state.js'
 import { RevsAgenda } from './revs-agenda.js'
 import { hostCar, hostQuery, PROBE, probeHost, type Signals } from './session.js'
-import { Turns } from './turns.js'
 
 /**
  * Driving a host: taking its due repos, a few at a time, each in its turn at the host's gate, until none is

@@ -9,12 +9,12 @@ import { type RunningJob, runningJobs } from '../store/jobs.js'
 import { unresolvedRepos } from '../store/repos.js'
 import type { Move } from '../store/steps.js'
 import { reachStage } from '../store/transitions.js'
+import { Turns } from '../turns.js'
 import type { EngineContext } from './context.js'
 import { type Hold, JobStopped } from './engagements.js'
 import type { Gate } from './gate.js'
 import { SHORT_PAUSE_MS, TURN_MS } from './limits.js'
 import { afterFailure } from './retry.js'
-import { Turns } from './turns.js'
 
 /**
  * Finding the PDS of each waiting repo. One resolver runs at a time, as the driver of the directory's host: so

@@ -6,10 +6,10 @@ import { isDatabaseTrouble } from '../store/trouble.js'
 import type { Asker, JobsContext } from './context.js'
 import { FeedError } from './feed-error.js'
 import { unlessAborted } from './feed-wait.js'
+import type { Places } from './places.js'
 import { assertHasDetails, didOf, getJob } from './read.js'
 import { assertRefreshes } from './refresh.js'
 import { hasEnded } from './state.js'
-import type { Turns } from './turns.js'
 
 /** How often a job that runs is looked at when nobody says that something has changed, */
 const LOOK_EVERY_MS = 1_000
@@ -36,8 +36,8 @@ export interface DeliveryWish {
   readonly cursor?: number | undefined
 }
 
-/** What a delivery works with: its pages take turns with those of others, so that they leave connections to the rest. */
-export type DeliveryContext = JobsContext & { readonly turns: Turns }
+/** What a delivery works with: its pages take turns at a few places, so that they leave connections to others. */
+export type DeliveryContext = JobsContext & { readonly places: Places }
 
 /** What a job has come to, for one who asked. */
 export class Delivery {
@@ -152,7 +152,7 @@ export class Delivery {
   }
 
   #read(reader: DeliveryReader, signal: AbortSignal): Promise<DeliveryPage> {
-    const page = this.#ctx.turns
+    const page = this.#ctx.places
       .run(this.#asker, () => reader.page(signal))
       .catch((error: unknown) => {
         if (!(error instanceof DetailsGone)) throw error
