@@ -51,19 +51,23 @@ export async function createIdentity(options: CreateOptions): Promise<number> {
   const config = readConfig(process.env)
   assertCanCreate(config, options)
   if (!yes) assertCanAsk()
-  return attempt(async (signal) => {
+  return attempt(async (signal, kept) => {
     const rotation = await readOrMakeKey(rotationKeyOf(options))
     const rotationKeys = [...recoveryKey, rotation.key.did()]
+    const isMade = (await findServiceKey(config)) === null
     const identity = identityOf(config, await openServiceKey(config))
+    // It stays, whatever comes of this: a service that was started meanwhile may use it.
+    if (isMade) kept.push(serviceKeyFile(config))
     const { did, operation } = await signGenesis(identity, rotationKeys, rotation.key)
     const directory = new PlcDirectory(config.network.directoryUrl, signal)
     const isThere = rotation.newFile === null && (await directory.read(did)) !== null
     if (!isThere) {
       process.stderr.write(`${rowsOf({ did, ...identity, rotationKeys }).join('\n')}\n`)
       const question = `Register it with ${config.network.directoryUrl}, in public and for ever?`
-      if (!yes) await confirm(question, 'Nothing was registered, and no key kept.', signal)
+      if (!yes) await confirm(question, 'Nothing was registered, and no rotation key made.', signal)
       // First the key: a did:plc whose key is lost can never be changed again.
       await writeNewKey(rotation)
+      if (rotation.newFile !== null) kept.push(rotation.newFile)
       await directory.send(did, operation)
     }
     await (json
@@ -81,7 +85,7 @@ export async function updateIdentity(options: UpdateOptions): Promise<number> {
   const { did } = config.identity
   assertCanUpdate(config)
   if (!yes && !dryRun) assertCanAsk()
-  return attempt(async (signal) => {
+  return attempt(async (signal, kept) => {
     const serviceKey = await usedServiceKey(config)
     const key = await readPrivateKey(rotationKeyOf(options))
     const directory = new PlcDirectory(config.network.directoryUrl, signal)
@@ -101,6 +105,7 @@ export async function updateIdentity(options: UpdateOptions): Promise<number> {
     if (isDue) {
       if (!yes) await confirm(`Change ${did}?`, 'Nothing was changed, and no key kept.', signal)
       if (next !== null) await writeNewKey(next)
+      if (next?.newFile) kept.push(next.newFile)
       await directory.send(did, await signUpdate(await directory.lastOperation(did), after, key))
       process.stderr.write('Changed. Others may take the old document for true for some hours.\n')
     }
@@ -134,19 +139,34 @@ interface ShownIdentity {
   readonly rotationKeys?: readonly string[]
 }
 
-async function attempt(use: (signal: AbortSignal) => Promise<number>): Promise<number> {
+/** @param use is given a list for the files of new keys, which are there also when it fails */
+async function attempt(use: (signal: AbortSignal, kept: string[]) => Promise<number>): Promise<number> {
   const { signal, restore } = untilInterrupted()
+  const kept: string[] = []
   try {
-    return await use(signal)
+    return await use(signal, kept)
   } catch (error) {
-    if (signal.aborted && !(error instanceof Interrupted)) throw new Interrupted('Interrupted.')
+    if (signal.aborted) {
+      const said = error instanceof Interrupted ? error.message : 'Interrupted.'
+      throw new Interrupted(`${said}${keptText(kept)}`)
+    }
+    if (error instanceof CommandError) {
+      throw new CommandError(`${error.message}${keptText(kept)}`, { cause: error })
+    }
     if (!(error instanceof BackfillError)) throw error
     // The message names the directory; PLC_URL is where another is named.
     const advice = error.status === 0 ? '\nIs PLC_URL right?' : ''
-    throw new CommandError(`${plain(error.message)}${advice}`, { cause: error })
+    throw new CommandError(`${plain(error.message)}${advice}${keptText(kept)}`, { cause: error })
   } finally {
     restore()
   }
+}
+
+/** How to go on after a failure that came when keys were written. */
+function keptText(files: readonly string[]): string {
+  if (files.length === 0) return ''
+  const [keys, them] = files.length === 1 ? ['A new key is', 'it'] : ['New keys are', 'them']
+  return `\n${keys} in ${files.join(' and ')}. The same command goes on with ${them}.`
 }
 
 function assertCanCreate({ server, identity, network }: Config, options: CreateOptions): void {

@@ -129,6 +129,13 @@ describe('creating', () => {
       stdout: expect.stringContaining('Nothing was registered'),
     })
     expect(existsSync(file)).toBe(false)
+    // The one that the service itself signs with is of use without the DID.
+    const data = join(folder, 'declined')
+    const declined = startOnTerminal(args, { env: environment({ SERVICE_KEY: '', DATA_DIR: data }) })
+    await declined.until('in public and for ever? [y/N]')
+    declined.type('\r')
+    expect((await declined.ended).stdout).toContain(`A new key is in ${join(data, 'service.key')}. The same`)
+    expect(existsSync(file)).toBe(false)
     expect(await identity(args.slice(1))).toMatchObject({ code: 2, stderr: expect.stringContaining('--yes') })
   })
 
@@ -192,10 +199,21 @@ describe('creating', () => {
 
   test('says which directory does not answer, and keeps the key for the next time', async () => {
     const file = newFile()
+    const settings = { SERVICE_KEY: '', DATA_DIR: join(folder, 'unregistered') }
     const url = `http://localhost:${await findFreePort()}`
-    const { code, stderr } = await create(file, { PLC_URL: url })
+    const { code, stderr } = await create(file, { ...settings, PLC_URL: url })
     expect({ code, stderr }).toMatchObject({ code: 1, stderr: expect.stringContaining(url) })
-    expect((await create(file)).code).toBe(0)
+    const serviceFile = join(folder, 'unregistered', 'service.key')
+    expect(stderr).toContain(
+      `New keys are in ${serviceFile} and ${file}. The same command goes on with them.`,
+    )
+    const kept = [await didKeyOf(file), await serviceKey((await readFile(serviceFile, 'utf8')).trim())]
+    const again = await create(file, settings)
+    expect(again.code).toBe(0)
+    const { rotationKeys, verificationMethods } = await network.plc.client.getDocumentData(
+      again.stdout.trim(),
+    )
+    expect([...rotationKeys, verificationMethods.atproto]).toEqual(kept)
   })
 })
 
