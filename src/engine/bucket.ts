@@ -24,6 +24,12 @@ const ROUNDING_MS = 1_000
 /** Nothing a host says makes us wait longer than this; it is asked again then. */
 const LONGEST_MS = 15 * 60_000
 
+/**
+ * Turns are no further apart, whatever the host says: a request waits for its own in its place, and a driver for all
+ * of its requests. A host that grants fewer is left alone when it refuses, or says that nothing is left.
+ */
+const INTERVAL_MS_MAX = 5 * 60_000
+
 export interface BudgetLimits {
   /** Requests a minute to a host that has said nothing of its limit. */
   readonly startRpm: number
@@ -162,7 +168,8 @@ export class Bucket {
   get #ceiling(): number {
     const { maxRpm } = this.#limits
     if (!this.#policy) return maxRpm
-    return Math.min(maxRpm, (SHARE * this.#policy.limit * MINUTE_MS) / this.#policy.windowMs!)
+    const told = (SHARE * this.#policy.limit * MINUTE_MS) / this.#policy.windowMs!
+    return Math.min(maxRpm, Math.max(told, MINUTE_MS / INTERVAL_MS_MAX))
   }
 
   /** A second's worth, if the share of the limit that is left alone has room for it. */
@@ -175,7 +182,8 @@ export class Bucket {
   #intervalMs(now: number): number {
     const left = this.#leftAt(now)
     if (left === null || left.requests <= 0) return this.#pace.intervalMs
-    return Math.max(this.#pace.intervalMs, (left.resetAt - ROUNDING_MS - now) / left.requests)
+    const spread = (left.resetAt - ROUNDING_MS - now) / left.requests
+    return Math.max(this.#pace.intervalMs, Math.min(spread, INTERVAL_MS_MAX))
   }
 
   #leftAt(now: number) {

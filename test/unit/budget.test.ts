@@ -239,6 +239,20 @@ describe('a host that says what it allows', () => {
   })
 
   it.each<[string, Headers]>([
+    ['one request a day', { 'ratelimit-policy': '1;w=86400' }],
+    [
+      'few requests to the end of a long window',
+      { 'ratelimit-limit': '9', 'ratelimit-remaining': '1', 'ratelimit-reset': '86000' },
+    ],
+  ])('next to nothing (%s) holds nobody up for hours', (_, headers) => {
+    const bench = new Bench()
+    bench.ask(headers)
+    expect(bench.budget.nextAt(LIST, bench.now) - bench.now).toBe(5 * MINUTE)
+    bench.ask()
+    expect(bench.budget.nextAt(LIST, bench.now) - bench.now).toBeLessThanOrEqual(15 * MINUTE)
+  })
+
+  it.each<[string, Headers]>([
     ['no requests at all', { 'ratelimit-limit': '0', 'ratelimit-reset': '10' }],
     [
       'more left than there is',
