@@ -176,13 +176,25 @@ export async function jobsToRequeue(db: Db): Promise<number[]> {
 
 /**
  * Queues a portion of a job's failed repos again, with all their tries. What was stored of one whose failure may go
- * away by itself counts: it goes on there. Any number of processes may do so at once.
+ * away by itself counts: it goes on there. Any number of processes may do so at once. Of a job that has been cancelled
+ * meanwhile the rest stays as it is.
  * @param limit how many at once: others want the job's counters too
  * @returns whether there may be more
  */
 export async function requeueFailedRepos(db: Db, key: number, limit = 5_000): Promise<boolean> {
   return db.transaction().execute(async (trx) => {
     await queueRepos(trx)
+    // The job before its progress, as whoever moves it or saves a page for it: or the two would wait for each other.
+    const job = await trx
+      .selectFrom('job')
+      .select('completed_at')
+      .where('key', '=', key)
+      .forNoKeyUpdate()
+      .executeTakeFirst()
+    if (!job || job.completed_at !== null) {
+      await nothingToRequeue(trx, key)
+      return false
+    }
     // Taken before the repos, as whoever writes a step takes it: so portions come one after the other.
     await trx.selectFrom('job_progress').select('seq').where('job', '=', key).forUpdate().execute()
     const { rows } = await sql<{ repos: number }>`
@@ -218,9 +230,13 @@ export async function requeueFailedRepos(db: Db, key: number, limit = 5_000): Pr
       returning queued.count as repos`.execute(trx)
     await trx.deleteFrom('job_failure').where('job', '=', key).where('count', '=', 0).execute()
     const more = (rows[0]?.repos ?? 0) === limit
-    if (!more) await trx.updateTable('job').set({ retrying: null }).where('key', '=', key).execute()
+    if (!more) await nothingToRequeue(trx, key)
     return more
   })
+}
+
+async function nothingToRequeue(trx: Trx, key: number): Promise<void> {
+  await trx.updateTable('job').set({ retrying: null }).where('key', '=', key).execute()
 }
 
 /** Takes up listings again that could not be read to their end. @returns how many there were */

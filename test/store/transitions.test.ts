@@ -33,6 +33,7 @@ import {
   type TestJob,
   writeSteps,
 } from '../support/fixtures.js'
+import { eventually } from '../support/wait.js'
 
 let store: Awaited<ReturnType<typeof createStore>>
 
@@ -269,4 +270,52 @@ test('repos that failed are queued again by class, with all their tries', async 
   // What went wrong for good is read from its beginning.
   expect((await repos()).get(loop)).toMatchObject({ ...fresh, status: 'resolved', progress: null })
   expect(await row(job)).toMatchObject({ failed: 0, failures: [] })
+})
+
+describe('while repos that failed are queued again', () => {
+  /** A job that is tried again, with so many repos that are still to be queued. */
+  async function retried(count: number): Promise<TestJob> {
+    const job = await addJob(store, { repos: didsOf(count) })
+    const host = await drive(store.db)
+    const failed = { status: 'failed', failure: 'timeout', attempts: 5 } as const
+    await writeSteps(store, ...didsOf(count).map((did) => resolution(job, did, host)))
+    await writeSteps(store, ...didsOf(count).map((did) => step(job, did, host, failed)))
+    await moveDoneJob(store.db, job.key, movesOf('done'), NOW)
+    await store.db.transaction().execute(async (trx) => {
+      await moveJob(trx, job.key, movesOf('retry'), NOW)
+      await markForRetry(trx, job.key, { classes: RETRYABLE_FAILURES, repoLimit: null })
+    })
+    return job
+  }
+
+  test('nobody who holds the job waits for them, and they for him', async () => {
+    const job = await retried(1)
+    const queueing = Promise.withResolvers<boolean>()
+    await store.db.transaction().execute(async (trx) => {
+      // As whoever saves a page does, or moves the job.
+      await trx.selectFrom('job').select('key').where('key', '=', job.key).forShare().execute()
+      requeueFailedRepos(store.db, job.key).then(queueing.resolve, queueing.reject)
+      await eventually(
+        () =>
+          store.pool.query(
+            `select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`,
+          ),
+        ({ rowCount }) => rowCount === 1,
+      )
+      await trx.selectFrom('job_progress').select('seq').where('job', '=', job.key).forUpdate().execute()
+    })
+    expect(await queueing.promise).toBe(false)
+    expect(await row(job)).toMatchObject({ failed: 0, retrying: null })
+  })
+
+  test('a job that is cancelled stays as it was then', async () => {
+    const job = await retried(3)
+    expect(await requeueFailedRepos(store.db, job.key, 1)).toBe(true)
+    await moveJob(store.db, job.key, movesOf('cancel'), NOW)
+    await moveQuietJob(store.db, job.key, movesOf('quiet'), NOW)
+    const { failed, seq } = await row(job)
+    expect(await requeueFailedRepos(store.db, job.key, 1)).toBe(false)
+    expect(await jobsToRequeue(store.db)).toEqual([])
+    expect(await row(job)).toMatchObject({ status: 'cancelled', failed, seq })
+  })
 })
