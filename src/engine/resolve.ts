@@ -1,10 +1,10 @@
 import type { DidDocument } from '@atproto/common-web'
-import { type Identities, locatedIn } from '../atproto/identity.js'
+import { type Identities, type Located, locatedIn } from '../atproto/identity.js'
 import { Failure, RateLimited, Unavailable } from '../atproto/outcome.js'
 import { AnySignal } from '../signals.js'
 import { IDENTITY_EXPIRED_MS } from '../store/did-cache.js'
 import { claimHost, deferHost, type HostClaim, hostIds } from '../store/hosts.js'
-import { findIdentities } from '../store/identities.js'
+import { findIdentities, type StoredIdentity } from '../store/identities.js'
 import { type RunningJob, runningJobs } from '../store/jobs.js'
 import { unresolvedRepos } from '../store/repos.js'
 import type { Move } from '../store/steps.js'
@@ -14,6 +14,7 @@ import type { EngineContext } from './context.js'
 import { type Hold, JobStopped } from './engagements.js'
 import type { Gate } from './gate.js'
 import { SHORT_PAUSE_MS, TURN_MS } from './limits.js'
+import { provesSince } from './look-up.js'
 import { afterFailure } from './retry.js'
 
 /**
@@ -168,27 +169,25 @@ class Resolver {
   }
 
   /** Good enough to find a host by; what is signed there takes newer ones. */
-  async #documentsAtHand(repos: readonly Unresolved[]): Promise<Map<string, DidDocument>> {
+  async #documentsAtHand(repos: readonly Unresolved[]): Promise<Map<string, StoredIdentity>> {
     const identities = await findIdentities(
       this.#ctx.db,
       repos.map((repo) => repo.did),
     )
     const oldest = this.#ctx.now() - IDENTITY_EXPIRED_MS
     const usable = identities.filter((identity) => identity.updatedAt.getTime() > oldest)
-    return new Map(usable.map(({ did, document }) => [did, document as DidDocument]))
+    return new Map(usable.map((identity) => [identity.did, identity]))
   }
 
   /** @returns what becomes of the repo; null to leave it as it is for now */
   async #lookUp(
     job: RunningJob,
     repo: Unresolved,
-    atHand: DidDocument | undefined,
+    atHand: StoredIdentity | undefined,
     identities: Identities,
   ): Promise<Move | null> {
     try {
-      const { origin } = atHand
-        ? locatedIn(repo.did, atHand, this.#ctx.config.network)
-        : await identities.locate(repo.did, false)
+      const { origin } = this.#locatedAtHand(job, atHand) ?? (await identities.locate(repo.did, !!atHand))
       return { status: 'resolved', movedTo: await this.#hostOf(origin), firstResolved: true, attempts: 0 }
     } catch (error) {
       if (error instanceof RateLimited) return this.#limited(repo, error)
@@ -196,6 +195,18 @@ class Resolver {
       if (error instanceof Failure) return this.#failed(job, repo, error)
       if (this.#signal.aborted || error instanceof JobStopped) return null
       throw error
+    }
+  }
+
+  /** @returns null where the document does not do: that it names no usable host is no verdict if it is old */
+  #locatedAtHand(job: RunningJob, atHand: StoredIdentity | undefined): Located | null {
+    if (!atHand) return null
+    try {
+      return locatedIn(atHand.did, atHand.document as DidDocument, this.#ctx.config.network)
+    } catch (error) {
+      if (!(error instanceof Failure) || atHand.updatedAt.getTime() >= provesSince(job, this.#ctx.now()))
+        throw error
+      return null
     }
   }
 

@@ -124,6 +124,15 @@ describe('what the directory says of an account', () => {
     )
   })
 
+  test('an account of which an old document names no host is looked up again', async () => {
+    const did = account()
+    const document = { ...documentOf(did, ''), service: [] }
+    const updatedAt = new Date(Date.now() - 2 * 3_600_000)
+    await saveIdentity(service.service.store.db, { did, document, handle: null, updatedAt })
+    const { data } = await backfill.createJob({ collections: [POST], repos: [did] })
+    expect(await finished(backfill, data.id)).toMatchObject({ status: 'completed', completedRepos: 1 })
+  })
+
   test('a directory that asks to wait is not asked until then, and costs no attempt', async () => {
     const dids = Array.from({ length: 100 }, () => account())
     const { arrivals } = standIns.directory
