@@ -13,6 +13,12 @@ export const IDENTITY_STALE_MS = 1 * HOUR_MS
 export const IDENTITY_EXPIRED_MS = 24 * HOUR_MS
 
 /**
+ * The longest document that is kept, in UTF-16 units: honest ones are far shorter, and a thousand are read at once.
+ * One that is longer is looked up whenever it is needed.
+ */
+const DOCUMENT_LENGTH_MAX = 32 * 1024
+
+/**
  * The cache that @atproto/identity resolves through, in Postgres, so that all processes share it. What fails here is
  * marked: else it would pass for a directory that fails.
  */
@@ -26,6 +32,7 @@ export class PostgresDidCache implements DidCache {
   }
 
   async cacheDid(did: string, doc: DidDocument): Promise<void> {
+    if (JSON.stringify(doc).length > DOCUMENT_LENGTH_MAX) return marked(this.clearEntry(did))
     const identity = { did, document: doc, handle: handleOf(doc), updatedAt: new Date(this.#now()) }
     await marked(saveIdentity(this.#db, identity))
   }

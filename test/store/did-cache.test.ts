@@ -100,3 +100,9 @@ test('a document is kept as it is, with a handle only where it names a usable on
   const { rows } = await store.pool.query('select handle from identity')
   expect(rows).toEqual([{ handle: null }])
 })
+
+test('a document that is far too long is not kept, nor the one before it', async () => {
+  await cache.cacheDid(DID, documentOf('alice.test'))
+  await cache.cacheDid(DID, { ...documentOf('alice.test'), padding: 'x'.repeat(500 * 1024) } as DidDocument)
+  expect(await findIdentities(store.db, [DID])).toEqual([])
+})
