@@ -84,26 +84,41 @@ class Resolver {
   }
 
   async #resolveAll(endsAt: number): Promise<void> {
-    // Batches in fair turns, until a round over all jobs finds nothing.
+    // Batches in fair turns, until there is nothing left and no job that has come up meanwhile has anything.
     const after = new Map<number, number>()
-    for (let found = true; found; ) {
-      found = false
-      const turns = new Turns<RunningJob>()
-      for (const job of await runningJobs(this.#ctx.db)) turns.add(job.caller, job)
-      for (let job = turns.next(); job; job = turns.next()) {
-        turns.remove(job)
-        if (this.#isOver() || this.#ctx.now() >= endsAt) return
-        const from = after.get(job.key) ?? 0
-        const repos = await unresolvedRepos(this.#ctx.db, { job: job.key, after: from, limit: BATCH })
-        const last = repos.at(-1)
-        if (!last) continue
-        const hold = await this.#ctx.engagements.enter(job.key)
-        if (!hold) continue
-        found = true
-        after.set(job.key, last.id)
-        await this.#resolveBatch(job, repos, hold)
-        while (this.#unwritten.size >= UNWRITTEN_MAX) await Promise.race(this.#unwritten)
+    const turns = new Turns<RunningJob>()
+    const inTurns = new Map<number, RunningJob>()
+    const look = async () => {
+      for (const job of await runningJobs(this.#ctx.db)) {
+        if (inTurns.has(job.key)) continue
+        inTurns.set(job.key, job)
+        turns.add(job.caller, job)
       }
+    }
+    await look()
+    for (let found = false; ; ) {
+      if (this.#isOver() || this.#ctx.now() >= endsAt) return
+      const job = turns.next()
+      if (!job) {
+        if (!found) return
+        found = false
+        await look()
+        continue
+      }
+      const from = after.get(job.key) ?? 0
+      const repos = await unresolvedRepos(this.#ctx.db, { job: job.key, after: from, limit: BATCH })
+      const last = repos.at(-1)
+      const hold = last ? await this.#ctx.engagements.enter(job.key) : null
+      if (!last || !hold) {
+        turns.remove(job)
+        inTurns.delete(job.key)
+        continue
+      }
+      found = true
+      after.set(job.key, last.id)
+      await this.#resolveBatch(job, repos, hold)
+      while (this.#unwritten.size >= UNWRITTEN_MAX) await Promise.race(this.#unwritten)
+      await look()
     }
   }
 
