@@ -6,6 +6,7 @@ import { IDENTITY_EXPIRED_MS } from '../store/did-cache.js'
 import type { OptionalMethod } from '../store/host-support.js'
 import { type HostClaim, hostIds } from '../store/hosts.js'
 import type { RunningJob } from '../store/jobs.js'
+import type { FailureClass } from '../verdict.js'
 import type { EngineContext } from './context.js'
 import type { KnownRepo } from './due-queue.js'
 import { LivesElsewhere, type LookUp, LookUpHeld } from './look-up.js'
@@ -46,7 +47,7 @@ export async function fetchRepo(ctx: EngineContext, assignment: Assignment): Pro
   const state = new RepoState(ctx, assignment)
   try {
     await read(ctx, assignment, state).catch((error: unknown) => {
-      if (!mayHaveMoved(error)) throw error
+      if (!mayHaveMoved(error, ctx.retry.repo.attempts - assignment.repo.attempts)) throw error
       return follow(ctx, assignment, state, error)
     })
   } catch (error) {
@@ -94,13 +95,19 @@ async function read(ctx: EngineContext, assignment: Assignment, state: RepoState
 /** What a host says, or signs, of an account that has moved is no verdict on it. */
 type PerhapsMoved = RepoNotFound | Unavailable | Failure | LivesElsewhere
 
-function mayHaveMoved(error: unknown): error is PerhapsMoved {
-  if (error instanceof Failure) return error.failure === 'bad-signature'
+/** Nobody answers where the account is said to live. */
+const AWAY: ReadonlySet<FailureClass> = new Set(['dns-failure', 'connection-failed', 'timeout'])
+
+/** @param triesLeft this one included; before the last one of a host that does not answer the directory is asked, too */
+function mayHaveMoved(error: unknown, triesLeft: number): error is PerhapsMoved {
+  if (error instanceof Failure) {
+    return error.failure === 'bad-signature' || (triesLeft === 2 && AWAY.has(error.failure))
+  }
   return error instanceof RepoNotFound || error instanceof Unavailable || error instanceof LivesElsewhere
 }
 
 /**
- * The host does not have the repo, or not any more, or not as it is by now, so perhaps it has moved: an account that
+ * The host does not have the repo, or not any more, or not as it is by now, or is not there, so perhaps it has moved: an account that
  * moves is deactivated or deleted where it was, or should be. The directory is asked before this is a verdict.
  */
 async function follow(
@@ -110,7 +117,8 @@ async function follow(
   gone: PerhapsMoved,
 ): Promise<void> {
   // A signature was judged by the document of this moment.
-  const { origin } = gone instanceof LivesElsewhere ? gone : await lookUp.locate(!(gone instanceof Failure))
+  const isFresh = gone instanceof Failure && gone.failure === 'bad-signature'
+  const { origin } = gone instanceof LivesElsewhere ? gone : await lookUp.locate(!isFresh)
   if (origin === claim.origin) throw verdict(gone, claim.origin)
   const hosts = await hostIds(ctx.db, [origin])
   await state.moved(hosts.get(origin)!, origin)

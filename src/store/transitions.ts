@@ -176,7 +176,7 @@ export async function jobsToRequeue(db: Db): Promise<number[]> {
 
 /**
  * Queues a portion of a job's failed repos again, with all their tries. What was stored of one whose failure may go
- * away by itself counts: it goes on there. Any number of processes may do so at once. Of a job that has been cancelled
+ * away by itself counts: it goes on there. One whose host was given up is looked up again. Any number of processes may do so at once. Of a job that has been cancelled
  * meanwhile the rest stays as it is.
  * @param limit how many at once: others want the job's counters too
  * @returns whether there may be more
@@ -199,7 +199,10 @@ export async function requeueFailedRepos(db: Db, key: number, limit = 5_000): Pr
     await trx.selectFrom('job_progress').select('seq').where('job', '=', key).forUpdate().execute()
     const { rows } = await sql<{ repos: number }>`
       with picked as materialized (
-        select r.did, r.failure, row_number() over (order by r.did) as n
+        select r.did, r.failure, row_number() over (order by r.did) as n,
+               -- Whose host was away for so long may live elsewhere by now.
+               r.host is null or (r.failure = 'host-unavailable' and r.progress is null) as homeless,
+               r.host is not null as was_resolved
         from job_repo r join job on job.key = r.job
         where r.job = ${key} and r.status = 'failed' and r.failure = any(job.retrying)
         order by r.did
@@ -208,10 +211,11 @@ export async function requeueFailedRepos(db: Db, key: number, limit = 5_000): Pr
       changed as (
         update job_repo r
         set status = (case
-              when r.host is null then 'waiting'
+              when picked.homeless then 'waiting'
               when r.failure = any(${[...RETRYABLE_FAILURES]}::failure_class[]) and r.progress is not null then 'fetching'
               else 'resolved'
             end)::repo_status,
+            host = case when not picked.homeless then r.host end,
             progress = case when r.failure = any(${[...RETRYABLE_FAILURES]}::failure_class[]) then r.progress end,
             failure = null, message = null, attempts = 0, retry_at = null,
             seq = p.seq + picked.n, changed_at = now()
@@ -224,8 +228,10 @@ export async function requeueFailedRepos(db: Db, key: number, limit = 5_000): Pr
         where f.job = ${key} and f.class = gone.failure
       )
       update job_progress p
-      set seq = p.seq + queued.count, failed = p.failed - queued.count
-      from (select count(*) as count from picked) queued
+      set seq = p.seq + queued.count, failed = p.failed - queued.count, resolved = p.resolved - queued.homeless
+      from (
+        select count(*) as count, count(*) filter (where homeless and was_resolved) as homeless from picked
+      ) queued
       where p.job = ${key}
       returning queued.count as repos`.execute(trx)
     await trx.deleteFrom('job_failure').where('job', '=', key).where('count', '=', 0).execute()

@@ -133,6 +133,16 @@ describe('what the directory says of an account', () => {
     expect(await finished(backfill, data.id)).toMatchObject({ status: 'completed', completedRepos: 1 })
   })
 
+  test('an account that has left a host which is not there any more is found where it lives', async () => {
+    const gone = await standIns.pds()
+    await gone.stop()
+    const did = account()
+    const document = documentOf(did, gone.url)
+    await saveIdentity(service.service.store.db, { did, document, handle: null, updatedAt: new Date() })
+    const { data } = await backfill.createJob({ collections: [POST], repos: [did] })
+    expect(await finished(backfill, data.id)).toMatchObject({ status: 'completed', completedRepos: 1 })
+  })
+
   test('a directory that asks to wait is not asked until then, and costs no attempt', async () => {
     const dids = Array.from({ length: 100 }, () => account())
     const { arrivals } = standIns.directory

@@ -308,6 +308,32 @@ describe('while repos that failed are queued again', () => {
     expect(await row(job)).toMatchObject({ failed: 0, retrying: null })
   })
 
+  test('those whose host was given up are looked up again, but for those that were begun there', async () => {
+    const job = await addJob(store, { repos: didsOf(2) })
+    const host = await drive(store.db)
+    const [untouched, begun] = didsOf(2) as [string, string]
+    const failed = { status: 'failed', failure: 'host-unavailable', attempts: 0 } as const
+    await writeSteps(store, ...didsOf(2).map((did) => resolution(job, did, host)))
+    await writeSteps(
+      store,
+      step(job, untouched, host, failed),
+      step(job, begun, host, { ...failed, progress: '{"page":7}' }),
+    )
+    await moveDoneJob(store.db, job.key, movesOf('done'), NOW)
+    await store.db.transaction().execute(async (trx) => {
+      await moveJob(trx, job.key, movesOf('retry'), NOW)
+      await markForRetry(trx, job.key, { classes: RETRYABLE_FAILURES, repoLimit: null })
+    })
+    await requeueFailedRepos(store.db, job.key)
+    const repos = await store.db.selectFrom('job_repo').selectAll().where('job', '=', job.key).execute()
+    const now = new Map(repos.map((repo) => [repo.did, repo]))
+    expect(now.get(untouched)).toMatchObject({ status: 'waiting', host: null })
+    expect(now.get(begun)).toMatchObject({ status: 'fetching', host: host.host, progress: { page: 7 } })
+    expect(await row(job)).toMatchObject({ resolved: 1, failed: 0 })
+    await writeSteps(store, resolution(job, untouched, host))
+    expect(await row(job)).toMatchObject({ resolved: 2 })
+  })
+
   test('a job that is cancelled stays as it was then', async () => {
     const job = await retried(3)
     expect(await requeueFailedRepos(store.db, job.key, 1)).toBe(true)
