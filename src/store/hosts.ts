@@ -92,6 +92,9 @@ export interface HostState {
 /** What is shorter is the pace at which a host is asked anyway, ms. */
 const WISH_MS_MIN = 2_000
 
+/** A host that nobody has asked for so long, hours, though it could have been: what it failed at before is another story. */
+const UNASKED_HOURS = 3
+
 /** The largest number the columns take. */
 const COUNT_MAX = 10_000
 
@@ -110,7 +113,7 @@ export async function saveHost(db: Db, fence: Fence, state: HostState, now: Date
       parkings: Math.min(parkings, COUNT_MAX),
       refusals: Math.min(refusals, COUNT_MAX),
       unstated: Math.min(unstated, COUNT_MAX),
-      unanswered_since: state.unanswered ? sql<Date>`coalesce(unanswered_since, ${now})` : null,
+      unanswered_since: state.unanswered ? unansweredSince(now) : null,
       given_up: false,
       budget: JSON.stringify(state.budget),
     })
@@ -125,6 +128,13 @@ export async function saveHost(db: Db, fence: Fence, state: HostState, now: Date
     .where('next_request_at', '<', state.nextRequestAt)
     .execute()
 }
+
+/** One that was given up has been asked for long enough. */
+const unansweredSince = (now: Date) => sql<Date>`
+  case
+    when not given_up and next_request_at < ${now}::timestamptz - ${UNASKED_HOURS} * interval '1 hour' then ${now}
+    else coalesce(unanswered_since, ${now})
+  end`
 
 /** Hosts with repos that are due, in jobs that run, and no cooldown: each needs a driver. */
 export async function hostsWithWork(db: Db, now: Date): Promise<number[]> {

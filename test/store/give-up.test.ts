@@ -77,6 +77,17 @@ async function repos(of: TestJob) {
 }
 
 describe('giving up a host', () => {
+  test('is not for what it failed at the last time that anybody asked it, unless it was given up then', async () => {
+    await save(DOWN, EARLIER, EARLIER)
+    await save(DOWN, NOW)
+    expect(await toGiveUp()).toEqual([])
+    await save(GOOD, EARLIER, EARLIER)
+    await save(DOWN, EARLIER, EARLIER)
+    await store.pool.query('update host set given_up = true')
+    await save(DOWN, NOW)
+    expect(await toGiveUp()).toEqual([host.host])
+  })
+
   test('fails what waits for it in every job, and numbers each change', async () => {
     await save()
     const before = (await findJob(store.db, job.id))!.seq
