@@ -13,6 +13,7 @@ import { Turns } from '../turns.js'
 import type { EngineContext } from './context.js'
 import { type Hold, JobStopped } from './engagements.js'
 import type { Gate } from './gate.js'
+import { giveUpTerm } from './give-up.js'
 import { SHORT_PAUSE_MS, TURN_MS } from './limits.js'
 import { provesSince } from './look-up.js'
 import { afterFailure } from './retry.js'
@@ -205,7 +206,7 @@ class Resolver {
       const { origin } = this.#locatedAtHand(job, atHand) ?? (await identities.locate(repo.did, !!atHand))
       return { status: 'resolved', movedTo: await this.#hostOf(origin), firstResolved: true, attempts: 0 }
     } catch (error) {
-      if (error instanceof RateLimited) return this.#limited(repo, error)
+      if (error instanceof RateLimited) return this.#limited(job, repo, error)
       if (error instanceof Unavailable) return { status: 'unavailable', reason: error.reason }
       if (error instanceof Failure) return this.#failed(job, repo, error)
       if (this.#signal.aborted || error instanceof JobStopped) return null
@@ -233,10 +234,20 @@ class Resolver {
 
   /**
    * The directory's own limit stops the resolver; a did:web host's costs only the one repo a wait. Neither
-   * costs an attempt.
+   * costs an attempt; but one that asks for nothing else has its repo given up as any host does.
    */
-  async #limited(repo: Unresolved, limited: RateLimited): Promise<Move | null> {
-    if (!repo.did.startsWith('did:plc:')) return { status: 'waiting', retryAt: limited.until }
+  async #limited(job: RunningJob, repo: Unresolved, limited: RateLimited): Promise<Move | null> {
+    if (!repo.did.startsWith('did:plc:')) {
+      const { since, why } = giveUpTerm(this.#ctx)
+      if (repo.queuedAt > since) return { status: 'waiting', retryAt: limited.until }
+      const failed = {
+        failure: 'host-unavailable',
+        message: `${repo.did}: ${why}`,
+        attempts: repo.attempts,
+      } as const
+      this.#ctx.tell('repo.failed', { job: job.id, did: repo.did, ...failed })
+      return { ...failed, status: 'failed' }
+    }
     this.#gate.holdUntil(limited.until.getTime())
     this.#paused ||= limited.until.getTime() - this.#ctx.now() > SHORT_PAUSE_MS
     this.#ctx.tell('host.cooling', { host: this.#claim.origin, until: limited.until })

@@ -65,7 +65,7 @@ export async function storedOf(
 export async function unresolvedRepos(db: Db, due: { job: number; after: number; limit: number }) {
   return db
     .selectFrom('job_repo')
-    .select(['id', 'did', 'repo', 'attempts', 'records'])
+    .select(['id', 'did', 'repo', 'attempts', 'records', 'changed_at as queuedAt'])
     .where('job', '=', due.job)
     .where('id', '>', due.after)
     .where('status', '=', 'waiting')

@@ -143,6 +143,25 @@ describe('what the directory says of an account', () => {
     expect(await finished(backfill, data.id)).toMatchObject({ status: 'completed', completedRepos: 1 })
   })
 
+  test('a did:web whose host asks for one pause after the other is given up after a day', async () => {
+    await using limited = await LoopbackServer.start((_url, _request, response) => {
+      response.writeHead(429, { 'retry-after': '1' }).end()
+    })
+    const did = `did:web:localhost%3A${limited.port}`
+    const { data } = await backfill.createJob({ collections: [POST], repos: [did] })
+    const held = await eventually(
+      () => repoOf(backfill, data.id, did),
+      ({ retryAt }) => retryAt !== undefined,
+    )
+    expect(held).toMatchObject({ status: 'waiting', attempts: 0 })
+    await service.service.store.pool.query(
+      `update job_repo set changed_at = now() - interval '25 hours' where did = $1`,
+      [did],
+    )
+    await finished(backfill, data.id)
+    expect(await outcomes(backfill, data.id)).toEqual(new Map([[did, 'failed host-unavailable']]))
+  })
+
   test('a directory that asks to wait is not asked until then, and costs no attempt', async () => {
     const dids = Array.from({ length: 100 }, () => account())
     const { arrivals } = standIns.directory
