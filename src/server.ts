@@ -23,6 +23,12 @@ import { DatabaseUnavailable } from './store/trouble.js'
 /** How long requests under way may still take once the service is to stop. */
 const DRAIN_MS = 10_000
 
+/**
+ * How long a connection is kept that nobody uses, ms: longer than proxies and clients keep theirs. One that is closed
+ * just when it is used again costs a request.
+ */
+const KEEP_ALIVE_MS = 130_000
+
 /** How often connections are looked for on which no request is under way any more. */
 const IDLE_CHECK_MS = 50
 
@@ -46,6 +52,7 @@ export async function startServer(parts: Parts, pingEveryMs?: number): Promise<L
   const sockets = new Sockets(pingEveryMs)
   // The app itself must listen: xrpc-server hooks into that for subscriptions.
   const server = createApp(parts, sockets).listen(port, host)
+  server.keepAliveTimeout = KEEP_ALIVE_MS
   try {
     await once(server, 'listening')
   } catch (error) {

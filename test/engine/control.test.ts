@@ -294,7 +294,7 @@ test('callers take turns at a host: a small job is not behind a large one, nor b
   // Turn by turn, and not one of thirteen. What was begun before counts a little.
   expect(meanwhile).toBeLessThan(3 * own)
   await expectCounters(bench.api)
-})
+}, 120_000)
 
 test('repos that failed are tried again, and only those', async () => {
   const collection = 'network.example.retried'
