@@ -215,13 +215,17 @@ describe('an answer of a PDS', () => {
   })
 
   test('of a host that told its client to wait notices one that does not', async () => {
-    const account = planned('limited-seconds')
-    const stats = simulation.stats.hosts[account.host]!
-    const before = stats.tooEarly
-    await look(account)
-    await new Promise((resolve) => setTimeout(resolve, 350))
-    await look(account)
-    expect(stats.tooEarly).toBe(before + 1)
+    // Too late for that, where the machine is busy: then once more.
+    const tryOnce = async () => {
+      const account = planned('limited-seconds')
+      const stats = simulation.stats.hosts[account.host]!
+      const before = stats.tooEarly
+      await look(account)
+      await new Promise((resolve) => setTimeout(resolve, 350))
+      await look(account)
+      return stats.tooEarly - before
+    }
+    await eventually(tryOnce, (more) => more === 1)
   })
 })
 

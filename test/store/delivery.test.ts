@@ -465,7 +465,7 @@ describe('a repo that is replaced while it is read', () => {
       }
     })()
     const seen = new Set<string>()
-    for (let round = 0; round < 12; round += 1) {
+    for (let round = 0; round < 12 || seen.size === 1; round += 1) {
       const [{ repo, records } = { repo: null, records: [] }] = await readAll(readerOf(job))
       const { outcome } = repo!
       if (outcome.status !== 'completed') throw new Error(outcome.status)
