@@ -31,7 +31,7 @@ import {
 } from './appview-support.js'
 
 // What waits gives up late: two cores may be busy with other tests.
-vi.setConfig({ testTimeout: 180_000 })
+vi.setConfig({ testTimeout: 300_000 })
 
 const TSC = join(ROOT, 'node_modules/typescript/bin/tsc')
 
