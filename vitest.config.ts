@@ -3,11 +3,8 @@ import { configDefaults, defineConfig } from 'vitest/config'
 /** Most of the time of most tests is waiting for a poll, a sweep or a process: three fill two cores. */
 const MAX_WORKERS = 3
 
-/** Most of the time of these is a process that they start, or many of them. */
-const PROCESSES = ['cli', 'scripts', 'postgres'].map(below)
-
-/** What is built runs as it is. */
-const BUILT = /\/dist\/src\//
+/** Most of the time of these is processes that they start; what they import is little. */
+const PROCESSES = ['scripts', 'postgres'].map(below)
 
 /** Repos go from servers to the database: what takes a second takes many on a busy machine. */
 const ENGINE = ['engine', 'examples', 'network'].map(below)
@@ -18,6 +15,8 @@ const ELSEWHERE = [...configDefaults.exclude, below('oracle')]
 /** These end what hangs. A machine with other work must not come near them. */
 const shared = {
   maxWorkers: MAX_WORKERS,
+  // What is built runs as it is.
+  server: { deps: { external: [/\/dist\/src\//] } },
   testTimeout: 120_000,
   hookTimeout: 180_000,
 }
@@ -31,7 +30,8 @@ export default defineConfig({
     globalSetup: ['test/support/global-setup.ts'],
     reporters: ['default'],
     projects: [
-      { test: { ...shared, name: 'processes', include: PROCESSES, server: { deps: { external: [BUILT] } } } },
+      // In the order of their names. The longest file is among these, and must not be what all others wait for.
+      { test: { ...shared, name: 'apart', include: PROCESSES } },
       { test: { ...inOneProcess, name: 'engine', include: ENGINE } },
       {
         test: {

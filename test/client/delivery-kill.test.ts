@@ -40,7 +40,7 @@ const PAUSE_MS = RECORDS < 100_000 ? 60 : 15
 const ROUNDS = Math.max(2, Math.round(RECORDS / 200_000))
 
 /** It may take its time, but not stand still: a killed database has much to recover. */
-const STALLED_MS = 60_000
+const STALLED_MS = 180_000
 
 /** Long enough that not everything is on its way at once, in the buffers of sockets. */
 const TEXT = 'x'.repeat(1_500)
