@@ -92,10 +92,10 @@ describe('a stream of the real service', () => {
   test('goes on when the service is started again', async () => {
     await using database = await createDatabase()
     const port = String(await findFreePort())
-    const start = (environment: Record<string, string> = {}) =>
-      startTestService({ network, database, environment: { PORT: port, ...environment } })
-    // Seconds between any two repos: the job is far from its end when the first of them is told.
-    let running = await start({ HOST_MAX_RPM: '30' })
+    const start = () =>
+      // Some time between any two repos.
+      startTestService({ network, database, environment: { PORT: port, HOST_MAX_RPM: '150' } })
+    let running = await start()
     const patient = new BackfillClient({ service: running.url, did: caller.did, key: caller.key })
     const { id } = await patient.createJob({ collections: [POST], repos })
     const reconnects: Reconnect[] = []
