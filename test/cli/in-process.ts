@@ -25,6 +25,7 @@ export function runInProcess(args: readonly string[], options: RunOptions, waitM
 async function run(args: readonly string[], options: RunOptions, waitMs: number): Promise<Ended> {
   const { main } = (await import(MAIN)) as { main: Main }
   const output = { stdout: '', stderr: '' }
+  // Where an output leads can be asked of its descriptor: to no file, and to no terminal.
   const nowhere = openSync('/dev/null', 'w')
   const into = (name: keyof typeof output) => {
     const write = (chunk: Buffer, _: unknown, done: () => void) => {
@@ -61,7 +62,7 @@ async function run(args: readonly string[], options: RunOptions, waitMs: number)
   }
 }
 
-/** All of the environment of a command but what a test says. */
+/** What a command finds in its environment: where programs are, and what a test says. */
 export function environmentOf({ env = {} }: RunOptions): Record<string, string | undefined> {
   const { PATH, HOME } = process.env
   return { PATH, HOME, TERM: 'xterm', SHELL: '/bin/sh', ...env }

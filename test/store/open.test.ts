@@ -12,7 +12,6 @@ import { eventually } from '../support/wait.js'
 /** A server that starts again has files to sync; a busy machine takes its time. */
 const PATIENCE_MS = 90_000
 
-// Each test has a server of its own, and waits for it most of the time.
 const scratch = new Scratch()
 afterAll(() => scratch.clean())
 
@@ -33,6 +32,7 @@ const numbersIn = (store: Store) =>
     () => null,
   )
 
+// Side by side: each has a server of its own, and waits for it most of the time.
 test.concurrent('an embedded server that is killed comes back by itself, time and again, with what was committed', async () => {
   const { store, told, directory, url } = await open()
   const before = url()
