@@ -1,6 +1,7 @@
 import { isValidDid } from '@atproto/syntax'
 import { Failure } from './outcome.js'
 import { pageCursor, type Query } from './pds.js'
+import { type RepoRev, repoRev } from './sync.js'
 
 /** Repos asked for at once: the most `listReposByCollection` allows. */
 const COLLECTION_PAGE_REPOS = 2000
@@ -31,10 +32,14 @@ export async function listReposByCollection(
   return { ...didsOf(page.entries), cursor: page.cursor }
 }
 
+export interface HostReposPage extends ReposPage {
+  readonly repos: readonly RepoRev[]
+}
+
 /** One page of `com.atproto.sync.listRepos` of a host: every repo that it has, whatever its state. As above. */
-export async function listRepos(query: Query, params: { cursor: string | null }): Promise<ReposPage> {
+export async function listRepos(query: Query, params: { cursor: string | null }): Promise<HostReposPage> {
   const page = await listed(query, 'listRepos', 'repos', { limit: PAGE_ENTRIES, cursor: params.cursor })
-  return { ...didsOf(page.entries), cursor: page.cursor }
+  return { ...didsOf(page.entries), repos: page.entries.flatMap(repoRev), cursor: page.cursor }
 }
 
 export interface HostsPage {

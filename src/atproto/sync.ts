@@ -121,7 +121,8 @@ export async function listRepoRevs(
   return { repos: repos.flatMap(repoRev), cursor: next }
 }
 
-function repoRev(entry: unknown): RepoRev[] {
+/** An entry of such a listing; none where it is no DID. */
+export function repoRev(entry: unknown): RepoRev[] {
   const { did, rev, active } = (entry ?? {}) as { did?: unknown; rev?: unknown; active?: unknown }
   if (typeof did !== 'string' || !isValidDid(did)) return []
   // Hosts from before accounts had a status say nothing of it.

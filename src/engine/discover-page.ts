@@ -17,6 +17,7 @@ import {
 } from '../store/listings.js'
 import { isRetryable } from '../verdict.js'
 import type { EngineContext } from './context.js'
+import { keepRevsOfFound } from './host-revs.js'
 import { backoffMs } from './retry.js'
 
 /**
@@ -68,17 +69,25 @@ async function readRepos(
   query: Query,
 ): Promise<PageRead> {
   const { origin, lists, cursor } = listing
+  const askedAt = ctx.clock.now()
   const page =
     lists === REPOS
       ? await listRepos(query, { cursor })
-      : await listReposByCollection(query, { collection: lists, cursor })
+      : { ...(await listReposByCollection(query, { collection: lists, cursor })), repos: [] }
+  const times = { askedAt, answeredAt: ctx.clock.now() }
   const saved = await saveListingPage(ctx.db, job.key, listing, page)
   if (saved === 'saved') {
+    if (page.repos.length > 0 && mayListRecords(job)) await keepRevsOfFound(ctx, origin, page.repos, times)
     const { dids, invalid } = page
     ctx.tell('discovery.page', { job: job.id, origin, lists, repos: dids.length, invalid })
     await ctx.dispatch.wake('resolve', [ctx.directoryHost])
   }
   return { saved, cursor: page.cursor }
+}
+
+/** Whether repos of the job may be read by the method whose short readings have no rev. */
+function mayListRecords({ method, level }: RunningJob): boolean {
+  return method === 'list-records' || (method === 'auto' && level !== 'signed')
 }
 
 async function readHosts(

@@ -6,11 +6,14 @@ import {
   deferRevListing,
   dueRevListing,
   endRevListing,
+  keepFoundRevs,
+  type PageTimes,
   type RevListing,
   type RevsPage,
   type RevsSaved,
   saveRevsPage,
 } from '../store/host-revs.js'
+import { hostIds } from '../store/hosts.js'
 import type { RunningJob } from '../store/jobs.js'
 import { isRetryable } from '../verdict.js'
 import type { EngineContext } from './context.js'
@@ -117,6 +120,22 @@ export async function readAllHostRevs(
     if (due.attempts > 0) onDoubt()
     if ((await readHostRevs(ctx, host, due, query)) !== 'more') return
   }
+}
+
+/**
+ * Keeps the revs of a page by which a job finds the repos of a host. A reading that fits one answer has none of its own:
+ * it gets this one when the host names it again, so that a second such job reads only what has changed. Nothing depends
+ * on it, so it is not part of what finds the repos.
+ */
+export async function keepRevsOfFound(
+  ctx: RevsContext,
+  origin: string,
+  repos: readonly RepoRev[],
+  times: PageTimes,
+): Promise<void> {
+  const { revs } = pageOf({ repos, cursor: null }, ctx.now())
+  const hosts = await hostIds(ctx.db, [origin])
+  await keepFoundRevs(ctx.db, hosts.get(origin)!, revs, times)
 }
 
 /** Whether so many of the accounts listed are wanted that the rest is worth asking for. */

@@ -211,16 +211,33 @@ export async function endRevListing(
 }
 
 /**
- * Keeps the revs that a host names, of repos that we know, and gives them to receipts that have none.
- * Both look up each account by itself: joined, a planner without statistics reads the tables whole.
+ * Keeps the revs that a host names, as `keepRevs` does.
  * @returns how many of these accounts are in the scope of the running jobs that the reading is for
  */
 export async function saveRevs(
   trx: Trx,
   host: number,
   revs: RevsPage['revs'],
-  { askedAt, answeredAt }: PageTimes,
+  times: PageTimes,
 ): Promise<number> {
+  await keepRevs(trx, host, revs, times)
+  return countWanted(
+    trx,
+    host,
+    revs.map(({ did }) => did),
+  )
+}
+
+/**
+ * Keeps the revs that a host names, of repos that we know, and gives them to receipts that have none.
+ * Both look up each account by itself: joined, a planner without statistics reads the tables whole.
+ */
+export async function keepRevs(
+  trx: Trx,
+  host: number,
+  revs: RevsPage['revs'],
+  { askedAt, answeredAt }: PageTimes,
+): Promise<void> {
   const dids = revs.map(({ did }) => did)
   const { rows } = await sql<{ repo: number }>`
     insert into repo_rev (repo, host, rev, first_seen_at, seen_at)
@@ -245,7 +262,11 @@ export async function saveRevs(
     host,
     rows.map(({ repo }) => repo),
   )
-  return countWanted(trx, host, dids)
+}
+
+/** Keeps the revs of a page by which a job finds repos: nothing but these. */
+export function keepFoundRevs(db: Db, host: number, revs: RevsPage['revs'], times: PageTimes): Promise<void> {
+  return db.transaction().execute((trx) => keepRevs(trx, host, revs, times))
 }
 
 async function countWanted(trx: Trx, host: number, dids: readonly string[]): Promise<number> {

@@ -24,7 +24,8 @@ afterAll(async () => {
 })
 
 interface Wish {
-  repos: string[]
+  repos?: string[]
+  hosts?: string[]
   method?: string
   level?: string
   collections?: string[]
@@ -82,6 +83,18 @@ for (const method of ['auto', 'list-records'] as const) {
     expect((await storedOf(bench.api, less)).get(pathOf(1))).toMatchObject({ cid: null })
   })
 }
+
+test('where a job finds its repos by the host, so does a second one, which reads nothing again', async () => {
+  const pds = await world.pds()
+  await world.populate(pds, ...Array.from({ length: REPOS }, () => posts(4)))
+  const wish = { hosts: [new URL(pds.url).host], collections: [POST], method: 'list-records' }
+  expect(await run(wish)).toMatchObject({ completedRepos: REPOS, totalRecords: 4 * REPOS })
+  const requests = pds.arrivals.length
+  const second = await run(wish)
+  expect(second).toMatchObject({ completedRepos: REPOS, totalRecords: 4 * REPOS })
+  expect(await methodsOf(second.id)).toEqual({ unchanged: REPOS })
+  expect(pds.arrivals.length - requests).toBeLessThanOrEqual(requests / 10)
+})
 
 test('where it does not, each repo takes one small request; also for less, for a part, and after a stop', async () => {
   const pds = await world.pds()
