@@ -162,6 +162,41 @@ describe('what a job has come to', () => {
     expect(sizes.filter((size) => size > 2 * MiB)).toHaveLength(1)
   })
 
+  test('a page that was given back is where another one lies, and no other page is touched', async () => {
+    const dids = didsOf(6, 900)
+    const job = await addJob(store, { repos: dids, collections: [POST] })
+    for (const did of dids) {
+      const rows = posts(job, ...Array.from({ length: 700 }, (_, n) => `k${10_000 + n}`))
+      const value = JSON.stringify({ of: did, text: 'y'.repeat(1_500) })
+      await writeSteps(
+        store,
+        completion(
+          job,
+          did,
+          host,
+          rows.map((row) => ({ ...row, value })),
+        ),
+      )
+    }
+    const whole = (await readAll(readerOf(job))).flatMap(({ records }) => records)
+    const reader = readerOf(job)
+    const places: (ArrayBufferLike | undefined)[] = []
+    const read: Line[] = []
+    let before = await reader.page()
+    for (let more = before.more; more; ) {
+      const page = await reader.page()
+      read.push(...before.repos.flatMap(linesOf))
+      reader.reuse(before)
+      places.push(page.memory?.buffer)
+      before = page
+      more = page.more
+    }
+    read.push(...before.repos.flatMap(linesOf))
+    expect(read).toEqual(whole)
+    expect(places.length).toBeGreaterThan(3)
+    expect(new Set(places).size).toBeLessThan(places.length)
+  })
+
   test('collections that are cut, or hold large values, come whole and in their order', async () => {
     const dids = didsOf(3, 125)
     const job = await addJob(store, { repos: dids })
