@@ -155,7 +155,9 @@ async function fill(store: Store, records: number): Promise<StoredJob> {
      cross join lateral (
        select * from unnest($3::text[], $4::text[], $5::json[]) with ordinality as t (rkey, cid, value, n)
        where t.n > r.n * 7 % $6 and t.n <= r.n * 7 % $6 + $7
-     ) p`,
+     ) p
+     -- A page of a repo is written at once: its records lie side by side.
+     order by r.n, p.n`,
     [
       key,
       collection,
