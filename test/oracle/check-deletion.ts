@@ -4,10 +4,14 @@ import { Random } from '../support/simulation/random.js'
 import { eventually } from '../support/wait.js'
 import type { Run } from './run.js'
 
+/** Until the rows of deleted details are gone, at most, ms. */
+const PURGED_MS = 10_000
+
 /** Deletes the details of some jobs: their lists go, and nothing else does. */
-export async function checkDeletion({ plan, jobs, store, differences }: Run): Promise<void> {
+export async function checkDeletion({ plan, jobs, store, pace, differences }: Run): Promise<void> {
   const random = new Random(plan.seed, 5)
   const before = await storedRecords(store)
+  const deleted: { name: string; id: string }[] = []
   for (const { id, scope, backfill } of jobs.values()) {
     if (!random.chance(0.4)) continue
     const name = `job ${scope.job.index}`
@@ -26,11 +30,14 @@ export async function checkDeletion({ plan, jobs, store, differences }: Run): Pr
         `${name}: was ${JSON.stringify(view)}, and is ${JSON.stringify(after)} without its details`,
       )
     }
-    if (plan.crew.kind === 'processes') continue
+    deleted.push({ name, id })
+  }
+  // Processes take their time to look.
+  for (const { name, id } of plan.crew.kind === 'engines' ? deleted : []) {
     await eventually(
       async () => rowsOf(store, id),
       (rows) => rows === 0,
-      5_000,
+      pace.atMost(PURGED_MS),
     ).catch(() => differences.push(`${name}: the rows of its deleted details stay`))
   }
   if (JSON.stringify(await storedRecords(store)) !== JSON.stringify(before)) {

@@ -30,7 +30,7 @@ const KEYS = `select page.job, page.repo from reading_page page
   join job_repo r on r.job = page.job and r.repo = page.repo where r.status in ('completed', 'unavailable')`
 
 /** All jobs have ended, so nobody has anything to do. */
-async function checkLeftovers({ store, differences, plan }: Run): Promise<void> {
+async function checkLeftovers({ store, pace, differences, plan }: Run): Promise<void> {
   const look = async () => {
     const [tasks, engaged, keys] = await Promise.all(
       [TASKS, ENGAGED, KEYS].map((text) => store.pool.query(text)),
@@ -38,7 +38,7 @@ async function checkLeftovers({ store, differences, plan }: Run): Promise<void> 
     return { tasks: tasks!.rows, engaged: engaged!.rows, keys: keys!.rows }
   }
   const isEmpty = (left: object) => Object.values(left).every((rows) => rows.length === 0)
-  await eventually(look, isEmpty, FORGOTTEN_MS[plan.crew.kind]).catch((error: unknown) => {
+  await eventually(look, isEmpty, pace.atMost(FORGOTTEN_MS[plan.crew.kind])).catch((error: unknown) => {
     differences.push(`left behind by jobs that have ended: ${error}`)
   })
 }
@@ -47,9 +47,9 @@ const WORKERS = `select id, alive_until from worker where alive_until > now()
   union all select worker, null from engagement`
 
 /** Everybody has stopped as they were asked to, so nobody is left: those who were killed are forgotten by themselves. */
-export async function checkStopped({ store, differences, plan }: Run): Promise<void> {
+export async function checkStopped({ store, pace, differences, plan }: Run): Promise<void> {
   const look = async () => (await store.pool.query(WORKERS)).rows
-  const waitsMs = plan.crew.kind === 'engines' ? 0 : FORGOTTEN_MS.processes
+  const waitsMs = plan.crew.kind === 'engines' ? 0 : pace.atMost(FORGOTTEN_MS.processes)
   await eventually(look, (rows) => rows.length === 0, waitsMs).catch((error: unknown) => {
     differences.push(`left behind by those who have stopped: ${error}`)
   })

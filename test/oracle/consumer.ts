@@ -10,8 +10,8 @@ const METHOD = 'network.example.backfill.subscribeJob'
 
 /** The longest that a consumer stays and is away, ms; it leaves sooner after so many messages. */
 const STAYS_MS = 1_500
-const STAYS_MESSAGES = 40
-const AWAY_MS = 300
+const STAYS_MESSAGES = 60
+const AWAY_MS = 600
 
 /** What a consumer knows of a repo: as `listJobRepos` would say it. */
 export interface Seen {

@@ -1,3 +1,4 @@
+import { SetupError } from '../../src/errors.js'
 import type { TestDatabase } from '../support/database.js'
 import { AquiferProcess } from '../support/process.js'
 import { startTestService, type TestService, type TestServiceOptions } from '../support/service.js'
@@ -21,8 +22,12 @@ export interface CrewAtWork {
   stop(): Promise<void>
 }
 
+/** Few are enough for so small a world, and each costs the server as much as hundreds of questions. */
+const CONNECTIONS = 5
+
 /** Callers ask as often as they like, and the simulation's own may ask for the whole network. */
 const environmentOf = ({ caller }: Simulation) => ({
+  DATABASE_CONNECTIONS: String(CONNECTIONS),
   QUOTA_REQUESTS_PER_MINUTE: '0',
   QUOTA_RUNNING_JOBS: '0',
   QUOTA_STREAMS: '0',
@@ -36,6 +41,7 @@ const HTTP = { headersTimeoutMs: 3_000, slowWindowMs: 3_000, slowBytesMin: 100 }
 const QUICK = { attempts: 5, firstDelayMs: 20, maxDelayMs: 100 }
 
 const SWEEP_EVERY_MS = 200
+const HOUSE_EVERY_MS = 500
 
 /** How long a host is left alone for the first time that it does not answer. */
 export const PARK_MS = 300
@@ -60,20 +66,22 @@ class Engines implements CrewAtWork {
 
   static async start(count: number, simulation: Simulation, database: TestDatabase): Promise<Engines> {
     const start: Start = (parts) =>
-      startTestService({
-        ...parts,
-        network: simulation,
-        database,
-        environment: environmentOf(simulation),
-        overrides: {
-          ...simulation.overrides,
-          http: { ...simulation.overrides.http, ...HTTP },
-          retry: { repo: QUICK, listing: QUICK },
-          sweepEveryMs: SWEEP_EVERY_MS,
-          houseEveryMs: SWEEP_EVERY_MS,
-          parkMs: PARK_MS,
-        },
-      })
+      patiently(() =>
+        startTestService({
+          ...parts,
+          network: simulation,
+          database,
+          environment: environmentOf(simulation),
+          overrides: {
+            ...simulation.overrides,
+            http: { ...simulation.overrides.http, ...HTTP },
+            retry: { repo: QUICK, listing: QUICK },
+            sweepEveryMs: SWEEP_EVERY_MS,
+            houseEveryMs: HOUSE_EVERY_MS,
+            parkMs: PARK_MS,
+          },
+        }),
+      )
     const crew = new Engines(start, await start({ engine: false }))
     for (let index = 0; index < count; index++) crew.#engines.push(await crew.#engine())
     return crew
@@ -108,6 +116,20 @@ class Engines implements CrewAtWork {
     pool.on('acquire', (client) => connections.add((client as { processID?: number }).processID ?? 0))
     pool.on('remove', (client) => connections.delete((client as { processID?: number }).processID ?? 0))
     return { service, connections }
+  }
+}
+
+/** How often a start is tried that comes to nothing because the database takes no connection in time. */
+const STARTS = 5
+
+/** Starts again what a busy machine kept from starting, as whatever looks after a service does. */
+async function patiently(start: () => Promise<TestService>): Promise<TestService> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await start()
+    } catch (error) {
+      if (!(error instanceof SetupError) || tries === STARTS) throw error
+    }
   }
 }
 

@@ -11,21 +11,29 @@ import type { Run, RunJob } from './run.js'
 
 const LOOK_EVERY_MS = 40
 
-/** Nothing has been asked for so long: nothing more will be before the next deed, ms. */
-const IDLE_MS = 400
+/** Nothing has been asked for so long: there is no use in waiting with the next deed, ms. */
+const IDLE_MS = 150
+
+export interface DirectorOptions {
+  /** The longest that everything may take. */
+  readonly patienceMs: number
+  /** Whether nothing more need be done. */
+  isEnough(): boolean
+}
 
 /** Has a run's deeds done, each at its time, and its jobs brought to their ends. */
 export class Director {
   readonly #run: Run
   readonly #endsAt: number
+  readonly #isEnough: () => boolean
   readonly #underWay: Promise<void>[] = []
   readonly #following = new AbortController()
   readonly #follows: Promise<void>[] = []
 
-  /** @param patienceMs the longest that everything may take */
-  constructor(run: Run, patienceMs: number) {
+  constructor(run: Run, { patienceMs, isEnough }: DirectorOptions) {
     this.#run = run
     this.#endsAt = Date.now() + patienceMs
+    this.#isEnough = isEnough
   }
 
   /** @returns whether all jobs have ended, and everybody has been told */
@@ -33,8 +41,10 @@ export class Director {
     for (const action of this.#run.plan.actions) {
       await this.#until(action)
       await this.#do(action.deed)
+      if (this.#isEnough()) return false
     }
     await Promise.all(this.#underWay)
+    if (this.#isEnough()) return false
     if (!(await this.#settled())) return false
     if (this.#run.plan.heals && (await this.#retry()) && !(await this.#settled())) return false
     return this.#told()
@@ -193,8 +203,9 @@ export class Director {
     const { id, backfill } = this.#job(index)
     const look = this.#run.store.db.selectFrom('job').select('status').where('id', '=', id)
     for (;;) {
-      const { status } = await look.executeTakeFirstOrThrow()
+      const { status } = await this.#run.pace.timed(() => look.executeTakeFirstOrThrow())
       if (isSo(status)) return status
+      if (this.#isEnough()) return null
       if (Date.now() > this.#endsAt) {
         const { data } = await patiently(() => backfill().getJobStatus({ job: id }))
         const open = await openRepos(this.#run, id)

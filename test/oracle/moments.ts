@@ -3,10 +3,11 @@ import { FAULT_KINDS, type Outcome } from '../support/simulation/fault-kinds.js'
 import type { PlannedFault } from '../support/simulation/faults.js'
 import type { Simulation } from '../support/simulation/simulation.js'
 import type { Account } from '../support/simulation/world.js'
+import type { Pace } from './pace.js'
 
 const COMPLETED: Outcome = { status: 'completed' }
 
-/** From an answer of a host until what follows from it is stored, ms. */
+/** From an answer of a host until what follows from it is stored, at most, ms; on a busy machine it takes longer. */
 const WRITTEN_MS = 5_000
 
 /** Since when a fault has been there, and until when. */
@@ -22,6 +23,7 @@ interface Span {
  */
 export class Moments {
   readonly #simulation: Simulation
+  readonly #pace: Pace
   readonly #spans = new Map<number, Span>()
 
   readonly #mustShow: (account: Account, fault: PlannedFault) => boolean
@@ -30,8 +32,13 @@ export class Moments {
    * Watches the faults that are planned by now.
    * @param mustShow whether a fault has to show
    */
-  constructor(simulation: Simulation, mustShow: (account: Account, fault: PlannedFault) => boolean) {
+  constructor(
+    simulation: Simulation,
+    pace: Pace,
+    mustShow: (account: Account, fault: PlannedFault) => boolean,
+  ) {
     this.#simulation = simulation
+    this.#pace = pace
     this.#mustShow = mustShow
     const { faults } = simulation
     for (const [index, fault] of faults.accounts) {
@@ -79,13 +86,14 @@ export class Moments {
     const span = this.#spans.get(account.index)
     if (!span || span.fault.fired === 0) return [COMPLETED]
     const { from, until, fault } = span
+    const writtenMs = this.#pace.atMost(WRITTEN_MS)
     if (until !== Number.POSITIVE_INFINITY) {
       const { ends } = FAULT_KINDS[fault.kind]
       if (at < until) return [ends]
-      return at < until + WRITTEN_MS ? [ends, COMPLETED] : [COMPLETED]
+      return at < until + writtenMs ? [ends, COMPLETED] : [COMPLETED]
     }
     const ends = this.#simulation.outcome(account)
     if (at < from) return [COMPLETED]
-    return from > 0 && at < from + WRITTEN_MS ? [ends, COMPLETED] : [ends]
+    return from > 0 && at < from + writtenMs ? [ends, COMPLETED] : [ends]
   }
 }

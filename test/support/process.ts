@@ -36,7 +36,7 @@ const MAIN = `process.stdin.on('end', () => process.kill(process.pid, 'SIGKILL')
 import('${COMMAND_LINE.main}').then(({ main }) => main(process.argv))`
 
 /** The longest a process may take to be ready, ms. Two cores may be busy with other tests. */
-const START_MS = 100_000
+const START_MS = 120_000
 
 /** `aquifer serve` or `aquifer worker` as a process of its own, which can be killed. */
 export class AquiferProcess implements AsyncDisposable {
