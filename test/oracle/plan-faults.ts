@@ -42,7 +42,7 @@ const SLOW = new Set<FaultKind>(['silence', 'slow-body', 'oversized'])
 export function planFaults(plan: Plan, simulation: Simulation, scopes: readonly Scope[]): void {
   const random = new Random(plan.seed, 2)
   const lasting = scopes.filter(({ job }) => !job.cancelled)
-  const kinds = ALL_KINDS.filter((kind) => suitsPlan(kind, plan))
+  const kinds = plan.faults.ofAccounts ?? ALL_KINDS.filter((kind) => suitsPlan(kind, plan))
   for (let planned = 0; planned < plan.faults.accounts; planned++) {
     const kind = random.pick(kinds)
     const account = pick(kind, { plan, simulation, scopes, lasting, random })

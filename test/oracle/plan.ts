@@ -22,6 +22,8 @@ export interface Plan {
   readonly faults: {
     /** How many meet one. */
     readonly accounts: number
+    /** What those meet; whatever suits the plan where absent. */
+    readonly ofAccounts?: readonly FaultKind[]
     /** How many pages of relays do, and what happens to them; whatever can where absent. */
     readonly pages: number
     readonly ofPages?: readonly FaultKind[]

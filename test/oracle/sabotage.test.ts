@@ -13,6 +13,8 @@ import type * as Listings from '../../src/store/listings.js'
 import type * as Steps from '../../src/store/steps.js'
 import type * as StepsStatement from '../../src/store/steps-statement.js'
 import { createDatabase } from '../support/database.js'
+import type { FaultKind } from '../support/simulation/fault-kinds.js'
+import type { RateLimit } from '../support/simulation/rate-limit.js'
 import { type Plan, planOf } from './plan.js'
 import type { Action, Deed } from './plan-actions.js'
 import { runSeed } from './run.js'
@@ -232,10 +234,29 @@ const COMPLETES = /is \{"status":"completed"\}|stored, but/
 /** The same, or it has failed for what the wrong bytes say. */
 const MISREADS = /"bad-tree"|stored, but|is \{"status":"completed"\}/
 
+/** The same, or it has been read with less in it than there is. */
+const MISSES = /has a receipt|stored, but|is \{"status":"completed"\}/
+
 /** One relay, so that nobody else names the repos behind such a page. */
 function withEmptyPages(plan: Plan): Plan {
   const faults = { ...plan.faults, pages: 2, ofPages: ['relay-empty-page'] as const }
   return { ...plan, faults, world: { ...plan.world, relays: 1 } }
+}
+
+/** Every job reads whole repos, and some of them are spoiled so. */
+function withSpoiledRepos(...ofAccounts: readonly FaultKind[]): (plan: Plan) => Plan {
+  return (plan) => ({
+    ...plan,
+    jobs: plan.jobs.map((job) => ({ ...job, method: 'get-repo', level: 'signed' })),
+    faults: { ...plan.faults, accounts: 6, ofAccounts },
+  })
+}
+
+/** Every host refuses a good part of what the only job asks, and says before that it would not. */
+function withTightLimits(plan: Plan): Plan {
+  const limit: RateLimit = { points: 8, windowMs: 3_000, announces: 'lying', refuses: 'seconds' }
+  const actions = plan.actions.filter(({ deed }) => !('job' in deed) || deed.job === 0)
+  return { ...plan, jobs: plan.jobs.slice(0, 1), actions, world: { ...plan.world, limit: () => limit } }
 }
 
 /** Every host is taken over again and again. */
@@ -267,11 +288,16 @@ const CASES: readonly Case[] = [
   {
     sabotage: 'a driver ignores its fence',
     says: /that has lost it wrote on/,
-    seeds: [11, 4, 17],
+    seeds: [4, 11, 17],
     revise: withRivals,
   },
-  { sabotage: 'deletes are derived from an incomplete reading', says: /stored/, seeds: [7, 3, 21] },
-  { sabotage: 'a request goes out during a cooldown', says: /wanted to be left alone/, seeds: [9, 2, 7] },
+  { sabotage: 'deletes are derived from an incomplete reading', says: /stored/, seeds: [3, 7, 21] },
+  {
+    sabotage: 'a request goes out during a cooldown',
+    says: /wanted to be left alone/,
+    seeds: [7, 9, 2],
+    revise: withTightLimits,
+  },
   { sabotage: 'a feed skips a number', says: /was told to be/, seeds: [4, 2, 5] },
   {
     sabotage: 'a counter is not taken back',
@@ -279,14 +305,29 @@ const CASES: readonly Case[] = [
     seeds: [3, 4, 16, 2],
     prepare: async ({ pool }) => void (await pool.query(STICKY)),
   },
-  { sabotage: 'a missing node is taken for an empty one', says: COMPLETES, seeds: [6, 9, 19] },
-  { sabotage: 'the hash of a block is not checked', says: MISREADS, seeds: [6, 17, 9] },
-  { sabotage: 'a signature is not checked', says: COMPLETES, seeds: [1, 11, 2] },
-  { sabotage: 'a receipt of an older rev is taken for unchanged', says: /an older rev/, seeds: [4, 1, 16] },
+  {
+    sabotage: 'a missing node is taken for an empty one',
+    says: MISSES,
+    seeds: [6, 9, 19],
+    revise: withSpoiledRepos('missing-block'),
+  },
+  {
+    sabotage: 'the hash of a block is not checked',
+    says: MISREADS,
+    seeds: [6, 17, 9],
+    revise: withSpoiledRepos('flipped-car'),
+  },
+  {
+    sabotage: 'a signature is not checked',
+    says: COMPLETES,
+    seeds: [11, 1, 2],
+    revise: withSpoiledRepos('bad-signature'),
+  },
+  { sabotage: 'a receipt of an older rev is taken for unchanged', says: /an older rev/, seeds: [1, 4, 16] },
   {
     sabotage: 'deletes are derived beyond the part that was read',
     says: /stored, but missing/,
-    seeds: [2, 4, 7],
+    seeds: [4, 2, 7],
   },
   {
     sabotage: 'a host that does not answer is asked on',
