@@ -14,7 +14,6 @@ import type * as Steps from '../../src/store/steps.js'
 import type * as StepsStatement from '../../src/store/steps-statement.js'
 import { createDatabase } from '../support/database.js'
 import type { FaultKind } from '../support/simulation/fault-kinds.js'
-import type { RateLimit } from '../support/simulation/rate-limit.js'
 import { type Plan, planOf } from './plan.js'
 import type { Action, Deed } from './plan-actions.js'
 import { runSeed } from './run.js'
@@ -252,11 +251,11 @@ function withSpoiledRepos(...ofAccounts: readonly FaultKind[]): (plan: Plan) => 
   })
 }
 
-/** Every host refuses a good part of what the only job asks, and says before that it would not. */
-function withTightLimits(plan: Plan): Plan {
-  const limit: RateLimit = { points: 8, windowMs: 3_000, announces: 'lying', refuses: 'seconds' }
-  const actions = plan.actions.filter(({ deed }) => !('job' in deed) || deed.job === 0)
-  return { ...plan, jobs: plan.jobs.slice(0, 1), actions, world: { ...plan.world, limit: () => limit } }
+/** Hosts that take their time ask now and then for a pause, while there is more to ask them for. */
+function withPauses(plan: Plan): Plan {
+  const ofAccounts = ['limited-seconds', 'limited-date', 'limited-html'] as const
+  const world = { ...plan.world, latencyMs: () => 150, limit: () => null }
+  return { ...plan, world, faults: { ...plan.faults, accounts: 8, ofAccounts } }
 }
 
 /** Every host is taken over again and again. */
@@ -296,7 +295,7 @@ const CASES: readonly Case[] = [
     sabotage: 'a request goes out during a cooldown',
     says: /wanted to be left alone/,
     seeds: [7, 9, 2],
-    revise: withTightLimits,
+    revise: withPauses,
   },
   { sabotage: 'a feed skips a number', says: /was told to be/, seeds: [4, 2, 5] },
   {
