@@ -58,6 +58,9 @@ export async function readPage(
     const met = cursor?.slice(0, CURSOR_SHOWN)
     throw new Failure('cursor-loop', `${methodOf(listing)}: the cursor ${met} leads back to itself`)
   }
+  if (saved === 'endless') {
+    throw new Failure('cursor-loop', `${methodOf(listing)}: the listing has more pages than any that ends`)
+  }
   ctx.notices.tell([job.key])
   return cursor === null ? null : { ...listing, cursor, attempts: 0, retryAt: null }
 }

@@ -141,6 +141,8 @@ export type PageSaved =
   | 'moved-on'
   /** Its cursor was met before: the listing goes in circles and would never end. */
   | 'loop'
+  /** It has had more pages than any true one. */
+  | 'endless'
   /** The job does not run any more. */
   | 'stopped'
   /** The job would have more repos than it may have. */
@@ -164,6 +166,12 @@ export function trailAfter({ pages, mark }: ListingTrail, cursor: string | null)
   const count = pages + 1
   return { pages: count, mark: Number.isInteger(Math.log2(count)) ? cursor : mark }
 }
+
+/**
+ * The most pages of a listing: of what is beyond no end can be expected, however new its cursors are. A host has a
+ * million accounts at most, a relay all there are, and each gives hundreds on a page.
+ */
+export const PAGES_MAX = { host: 100_000, relay: 1_000_000 }
 
 /** Where a listing stands when a page is asked for. */
 export type ListingAt = ListingKey & Pick<Listing, 'cursor'>
@@ -214,7 +222,7 @@ async function savePage(
       if (!guard) return 'stopped'
       const before = await trx
         .selectFrom('listing')
-        .select(['pages', 'mark'])
+        .select(['pages', 'mark', 'host'])
         .where('job', '=', job)
         .where('origin', '=', origin)
         .where('lists', '=', lists)
@@ -225,6 +233,8 @@ async function savePage(
       if (!before) return 'moved-on'
       const trail = trailAfter(before, cursor)
       if (!trail) return 'loop'
+      if (cursor !== null && trail.pages > PAGES_MAX[before.host === null ? 'relay' : 'host'])
+        return 'endless'
       await trx
         .updateTable('listing')
         .set({ ...trail, cursor, done: cursor === null, attempts: 0, retry_at: null })

@@ -249,7 +249,7 @@ async function nothingToRequeue(trx: Trx, key: number): Promise<void> {
 export async function reopenListings(trx: Trx, key: number): Promise<number> {
   const { numUpdatedRows } = await trx
     .updateTable('listing')
-    .set({ failure: null, attempts: 0, retry_at: null })
+    .set({ failure: null, attempts: 0, retry_at: null, pages: 0, mark: null })
     .where('job', '=', key)
     .where('failure', 'is not', null)
     .executeTakeFirst()

@@ -8,6 +8,7 @@ import {
   hostsToList,
   jobsToDiscover,
   openListings,
+  PAGES_MAX,
   saveHostsPage,
   saveListingPage,
   strandedListings,
@@ -167,6 +168,18 @@ describe('a listing', () => {
     // The page that closed it left nothing.
     expect(await didsIn(job)).toHaveLength(end!.page - 1)
     expect((await openListings(store.db, job.key))[0]).toMatchObject({ cursor: cursorAt(end!.page - 1) })
+  })
+
+  test('of ever new cursors is noticed, too, though late; its last page counts', async () => {
+    const job = await discovering()
+    const at = (pages: number) =>
+      store.db.updateTable('listing').set({ pages }).where('job', '=', job.key).execute()
+    await at(PAGES_MAX.relay - 1)
+    const page = (number: number) => ({ dids: didsOf(1, number), cursor: `cursor ${number}` })
+    expect(await save(job, RELAYS[0]!, null, page(1))).toBe('saved')
+    expect(await save(job, RELAYS[0]!, 'cursor 1', page(2))).toBe('endless')
+    expect(await didsIn(job)).toEqual(didsOf(1, 1))
+    expect(await save(job, RELAYS[0]!, 'cursor 1', { ...page(2), cursor: null })).toBe('saved')
   })
 
   test('of many pages that ends is none', async () => {
