@@ -11,6 +11,7 @@ import type { Move } from '../store/steps.js'
 import { reachStage } from '../store/transitions.js'
 import { Turns } from '../turns.js'
 import type { EngineContext } from './context.js'
+import { DirectoryStanding } from './directory-standing.js'
 import { type Hold, JobStopped } from './engagements.js'
 import type { Gate } from './gate.js'
 import { giveUpTerm } from './give-up.js'
@@ -60,6 +61,7 @@ class Resolver {
   readonly #ctx: EngineContext
   readonly #claim: HostClaim
   readonly #gate: Gate
+  readonly #directory: DirectoryStanding
   readonly #signal: AbortSignal
   /** Numbers of the hosts met during this turn, by origin. */
   readonly #hosts = new Map<string, number>()
@@ -72,6 +74,7 @@ class Resolver {
     this.#ctx = ctx
     this.#claim = claim
     this.#gate = gate
+    this.#directory = new DirectoryStanding(ctx, claim, gate)
     this.#signal = signal
   }
 
@@ -203,15 +206,38 @@ class Resolver {
     identities: Identities,
   ): Promise<Move | null> {
     try {
-      const { origin } = this.#locatedAtHand(job, atHand) ?? (await identities.locate(repo.did, !!atHand))
+      const located = this.#locatedAtHand(job, atHand)
+      const { origin } = located ?? (await this.#located(repo.did, identities, !!atHand))
       return { status: 'resolved', movedTo: await this.#hostOf(origin), firstResolved: true, attempts: 0 }
     } catch (error) {
       if (error instanceof RateLimited) return this.#limited(job, repo, error)
       if (error instanceof Unavailable) return { status: 'unavailable', reason: error.reason }
+      if (error instanceof Failure && (await this.#isLeftAlone(repo, error))) return null
       if (error instanceof Failure) return this.#failed(job, repo, error)
       if (this.#signal.aborted || error instanceof JobStopped) return null
       throw error
     }
+  }
+
+  async #located(did: string, identities: Identities, fresh: boolean): Promise<Located> {
+    const isPlc = did.startsWith('did:plc:')
+    try {
+      const located = await identities.locate(did, fresh)
+      if (isPlc) await this.#directory.answered()
+      return located
+    } catch (error) {
+      const isAnswer =
+        error instanceof Unavailable ||
+        (error instanceof Failure && error.failure !== 'directory-unavailable')
+      if (isPlc && isAnswer) await this.#directory.answered()
+      throw error
+    }
+  }
+
+  async #isLeftAlone({ did }: Unresolved, { failure }: Failure): Promise<boolean> {
+    if (failure !== 'directory-unavailable' || !(await this.#directory.failed(did))) return false
+    this.#paused = true
+    return true
   }
 
   /** @returns null where the document does not do: that it names no usable host is no verdict if it is old */

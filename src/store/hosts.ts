@@ -12,6 +12,8 @@ export interface HostClaim extends Fence {
   /** No request before this moment; may be long ago. */
   readonly nextRequestAt: Date
   readonly standing: HostStanding
+  /** Since when it has given no good answer; null where its last one was. */
+  readonly unansweredSince: Date | null
   /** As it was given to `saveHost`. */
   readonly budget: unknown
 }
@@ -62,12 +64,14 @@ export async function claimHost(db: Db, id: number): Promise<HostClaim | null> {
       'parkings',
       'refusals',
       'unstated',
+      'unanswered_since',
       'budget',
     ])
     .executeTakeFirst()
   if (!row) return null
-  const { id: host, origin, epoch, next_request_at, budget, ...standing } = row
-  return { host, origin, epoch, nextRequestAt: asDate(next_request_at), budget, standing }
+  const { id: host, origin, epoch, next_request_at, unanswered_since, budget, ...standing } = row
+  const nextRequestAt = asDate(next_request_at)
+  return { host, origin, epoch, nextRequestAt, unansweredSince: unanswered_since, budget, standing }
 }
 
 /** Keeps a host's next permitted moment, for whoever drives it next. Never moves it to an earlier one. */

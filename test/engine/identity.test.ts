@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { pause } from '../../src/pause.js'
 import { saveIdentity } from '../../src/store/identities.js'
 import { collectRepos, repoOf } from '../support/jobs.js'
 import { type DidWeb, startDidWeb } from '../support/network/did-web.js'
@@ -208,6 +209,27 @@ describe('what the directory says of an account', () => {
     expect(arrivals.slice(before)).toHaveLength(3)
     expect(arrivals[before + 1]!.at - arrivals[before]!.at).toBeGreaterThanOrEqual(2_000)
     await expectRecords({ backfill, api: service }, data.id, elsewhere.world.values())
+  })
+
+  test('a directory that is down is left alone, and accounts are none the worse for it', async () => {
+    await using engine = await standIns.service({ overrides: { parkMs: 6_000 } })
+    const backfill = engine.as(standIns.caller)
+    const dids = Array.from({ length: 40 }, () => account())
+    const { arrivals, faults } = standIns.directory
+    const down = faults.plan(answer(503))
+    const before = arrivals.length
+    const { data } = await backfill.createJob({ collections: [POST], repos: dids })
+    await eventually(
+      () => arrivals.length - before,
+      (count) => count >= 5,
+    )
+    await pause(1_000)
+    // What was under way together, once.
+    expect(arrivals.length - before).toBeLessThanOrEqual(36)
+    down.cancel()
+    const job = await finished(backfill, data.id)
+    expect(job).toMatchObject({ status: 'completed', completedRepos: dids.length })
+    await expectCounters(engine)
   })
 
   test('a directory and a did:web that are down for a while cost an account nothing but time', async () => {
