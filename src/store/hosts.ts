@@ -143,15 +143,26 @@ const unansweredSince = (now: Date) => sql<Date>`
 /** Hosts with repos that are due, in jobs that run, and no cooldown: each needs a driver. */
 export async function hostsWithWork(db: Db, now: Date): Promise<number[]> {
   const { rows } = await sql<{ id: number }>`
-    select host.id from host
+    -- From one host with due repos to the next, and from one job that has them there to the next: each host would be
+    -- looked at for each job otherwise.
+    with recursive due (host) as (
+      (select r.host from job_repo r where ${IS_DUE} order by r.host limit 1)
+      union all
+      select (select r.host from job_repo r where ${IS_DUE} and r.host > due.host order by r.host limit 1)
+      from due where due.host is not null
+    )
+    select host.id from due join host on host.id = due.host
     where host.next_request_at <= ${now} and exists (
-      select 1 from job
-      -- One look for each pair. By exists a planner without statistics may read all that is due, wherever it is.
-      where job.status = 'running' and (
-        select true from job_repo r
-        where r.host = host.id and r.job = job.key and ${IS_DUE}
-        limit 1
+      with recursive its (job) as (
+        (select r.job from job_repo r where r.host = host.id and ${IS_DUE} order by r.job limit 1)
+        union all
+        select (
+          select r.job from job_repo r
+          where r.host = host.id and r.job > its.job and ${IS_DUE} order by r.job limit 1
+        )
+        from its where its.job is not null
       )
+      select from its where (select job.status = 'running' from job where job.key = its.job)
     )`.execute(db)
   return rows.map((row) => row.id)
 }

@@ -195,3 +195,14 @@ describe.each(['without statistics', 'with statistics'])('a planner %s', (when) 
     expect(blocks).toBeLessThan(when === 'with statistics' ? BLOCKS_MAX : BLOCKS_MAX_UNKNOWN)
   })
 })
+
+test('looking for hosts with work costs nothing for hosts that have none, however many jobs there are', async () => {
+  const { blocks: before } = await costOf((db) => hostsWithWork(db, NOW))
+  await store.pool.query(
+    `insert into host (origin) select 'https://idle' || n from generate_series(1, 500) n`,
+  )
+  for (let count = 0; count < 20; count += 1) await addJob(store, { repos: [] })
+  await store.pool.query('analyze')
+  const { blocks } = await costOf((db) => hostsWithWork(db, NOW))
+  expect(blocks).toBeLessThan(before + 100)
+})
