@@ -5,6 +5,7 @@ import { deferCursor, type OpenCursor, openCursors, settleCursor } from '../stor
 import { type FailureClass, isRetryable } from '../verdict.js'
 import type { EngineContext } from './context.js'
 import { JobStopped } from './engagements.js'
+import { giveUpTerm } from './give-up.js'
 import { SHORT_PAUSE_MS } from './limits.js'
 import { backoffMs } from './retry.js'
 
@@ -54,7 +55,7 @@ async function take(
 ): Promise<void> {
   const { db, http, now, random } = ctx
   const gate = await ctx.relays.gate(relay)
-  if (gate.nextAt - now() > SHORT_PAUSE_MS) {
+  if (gate.heldUntil > now() || gate.nextAt - now() > SHORT_PAUSE_MS) {
     return deferCursor(db, job.key, relay, { attempts, retryAt: new Date(gate.nextAt) })
   }
   try {
@@ -67,8 +68,10 @@ async function take(
   } catch (error) {
     if (signal.aborted || error instanceof JobStopped) return
     if (error instanceof RateLimited) {
-      await ctx.relays.pause(relay, error.until)
-      await deferCursor(db, job.key, relay, { attempts, retryAt: error.until })
+      const refusedSince = await ctx.relays.pause(relay, error.until)
+      const { since, why } = giveUpTerm(ctx)
+      if (refusedSince <= since) await goWithout(ctx, job, relay, `host-unavailable: ${why}`)
+      else await deferCursor(db, job.key, relay, { attempts, retryAt: error.until })
     } else if (error instanceof Failure) await failed(ctx, job, relay, attempts + 1, error, patient)
     else if (error instanceof NoFirehose) await goWithout(ctx, job, relay, error.message)
     else throw error

@@ -4,10 +4,11 @@ import { findRunning, finishDiscovery, openRepoCount, type RunningJob } from '..
 import { hostsListedFor, type Listing, openListings } from '../store/listings.js'
 import { reachStage } from '../store/transitions.js'
 import type { EngineContext } from './context.js'
-import { afterFailedPage, postpone, readPage } from './discover-page.js'
+import { afterFailedPage, giveUp, postpone, readPage } from './discover-page.js'
 import { takeStartCursors } from './discover-start.js'
 import { JobStopped } from './engagements.js'
 import type { Gate } from './gate.js'
+import { giveUpTerm } from './give-up.js'
 import { SHORT_PAUSE_MS, TURN_MS } from './limits.js'
 import { hostQuery } from './session.js'
 import { settleJobs } from './settle.js'
@@ -41,7 +42,8 @@ export async function discoverRepos(ctx: EngineContext, jobKey: number, signal: 
     [...byRelay].map(async ([relay, ofRelay]) => {
       const gate = await ctx.relays.gate(relay)
       for (const listing of ofRelay) {
-        if (gate.nextAt - ctx.now() > SHORT_PAUSE_MS) return
+        // A pause is waited for in the rows: what is refused is only what was asked for.
+        if (gate.heldUntil > ctx.now() || gate.nextAt - ctx.now() > SHORT_PAUSE_MS) return
         if (listing.retryAt && listing.retryAt.getTime() > ctx.now()) continue
         await readListing(ctx, { job, listing, gate, signals, endsAt })
       }
@@ -72,14 +74,17 @@ async function readListing(
     do {
       if (ctx.now() >= endsAt || signals.hold.aborted) return
       const next = await readPage(ctx, job, at, query)
+      await ctx.relays.answered(listing.origin)
       if (next === null) return
       at = next
     } while ((await openRepoCount(ctx.db, job.key)) < ctx.config.engine.queuedRepos)
   } catch (error) {
     if (signals.stop.aborted || error instanceof JobStopped) return
     if (error instanceof RateLimited) {
-      await ctx.relays.pause(listing.origin, error.until)
-      await postpone(ctx, job, at, error.until, error.message)
+      const refusedSince = await ctx.relays.pause(listing.origin, error.until)
+      const { since, why } = giveUpTerm(ctx)
+      if (refusedSince <= since) await giveUp(ctx, job, at, `host-unavailable: ${why}`)
+      else await postpone(ctx, job, at, error.until, error.message)
     } else if (error instanceof Failure) await afterFailedPage(ctx, job, at, error)
     else throw error
   }

@@ -1,5 +1,5 @@
 import type { Db } from '../store/database.js'
-import { claimHost, deferHost, hostIds, nextRequestAt } from '../store/hosts.js'
+import { claimHost, deferHost, hostIds, nextRequestAt, noteAnswer, noteRefusal } from '../store/hosts.js'
 import { Budget, type BudgetLimits } from './budget.js'
 import type { DatabaseClock } from './database-clock.js'
 import type { Gate, Passage } from './gate.js'
@@ -21,6 +21,8 @@ export interface RelayOptions {
 export class Relays {
   readonly #options: RelayOptions
   readonly #gates = new Map<string, { host: number; gate: RelayGate }>()
+  /** Those that have given this process a good answer since their last pause. */
+  readonly #answering = new Set<string>()
 
   constructor(options: RelayOptions) {
     this.#options = options
@@ -34,12 +36,23 @@ export class Relays {
     return gate
   }
 
-  /** Keeps a relay's wish to be left alone. */
-  async pause(relay: string, until: Date): Promise<void> {
+  /**
+   * Keeps a relay's wish to be left alone.
+   * @returns since when it has given no good answer, by the database's clock
+   */
+  async pause(relay: string, until: Date): Promise<Date> {
     const { db, clock } = this.#options
     const { host, gate } = await this.#at(relay)
     gate.holdUntil(until.getTime())
-    await pauseHost(db, host, clock.toDatabase(until.getTime()))
+    this.#answering.delete(relay)
+    return noteRefusal(db, host, clock.toDatabase(until.getTime()), clock.now())
+  }
+
+  /** To be told of each good answer. */
+  async answered(relay: string): Promise<void> {
+    if (this.#answering.has(relay)) return
+    await noteAnswer(this.#options.db, (await this.#at(relay)).host)
+    this.#answering.add(relay)
   }
 
   async #at(relay: string) {

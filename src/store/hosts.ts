@@ -133,6 +133,33 @@ export async function saveHost(db: Db, fence: Fence, state: HostState, now: Date
     .execute()
 }
 
+/**
+ * Keeps the wish to be left alone of a host that nobody drives.
+ * @returns since when it has given no good answer
+ */
+export async function noteRefusal(db: Db, id: number, until: Date, now: Date): Promise<Date> {
+  const { unanswered_since } = await db
+    .updateTable('host')
+    .set({
+      next_request_at: sql<Date>`greatest(next_request_at, ${until})`,
+      unanswered_since: unansweredSince(now),
+    })
+    .where('id', '=', id)
+    .returning('unanswered_since')
+    .executeTakeFirstOrThrow()
+  return unanswered_since ?? now
+}
+
+/** Notes that a host that nobody drives has given a good answer. */
+export async function noteAnswer(db: Db, id: number): Promise<void> {
+  await db
+    .updateTable('host')
+    .set({ unanswered_since: null })
+    .where('id', '=', id)
+    .where('unanswered_since', 'is not', null)
+    .execute()
+}
+
 /** One that was given up has been asked for long enough. */
 const unansweredSince = (now: Date) => sql<Date>`
   case

@@ -102,6 +102,34 @@ describe('a relay that fails and recovers', () => {
     expect(relay.requests.of(LIST)).toBe(5 + ATTEMPTS)
   })
 
+  test('and that asks for one pause after the other is given up after a day, until somebody tries again', async () => {
+    const since = async (hours: number) => {
+      const { rowCount } = await service.service.store.pool.query(
+        `update host set unanswered_since = now() - make_interval(hours => $1)
+         where origin like '%#relay' and unanswered_since is not null`,
+        [hours],
+      )
+      return rowCount
+    }
+    relay.faults.add(
+      { kind: 'status', status: 429, headers: { 'retry-after': '1' } },
+      Number.POSITIVE_INFINITY,
+    )
+    const job = await discover(backfill)
+    await eventually(
+      () => since(25),
+      (count) => count === 1,
+    )
+    const ended = await finished(backfill, job)
+    expect(ended).toMatchObject({ status: 'failed', discoveryComplete: false })
+    expect(ended.error).toContain('host-unavailable')
+    relay.faults.clear()
+    await backfill.retryJob({ job })
+    expect(await finished(backfill, job)).toMatchObject(COMPLETE)
+    // It has answered since.
+    expect(await since(25)).toBe(0)
+  })
+
   test('with a cursor that leads to itself ends the job with the reason', async () => {
     relay.faults.add({ kind: 'repeated-cursor' })
     const job = await discover(backfill)
