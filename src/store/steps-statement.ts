@@ -94,24 +94,24 @@ changed as (
             live.repo, live.host, live.level, live.rev, live.scope, live.data_cid, live.counts,
             live.unreadable, live.unreadable_first, live.read_from, live.reading
 ),
+-- The row is always there. It has been changed since the statement began whenever another batch of the job is under
+-- way: then an update has every part of the statement made ready once more, to look at the row afresh.
 counted as (
-  update job_progress p
-  set seq = p.seq + $32::int,
-      resolved = p.resolved + c.resolved,
-      completed = p.completed + c.completed,
-      unavailable = p.unavailable + c.unavailable,
-      failed = p.failed + c.failed,
-      records = p.records + c.records
-  from (
-    select job,
-           sum(first_resolved) as resolved,
-           count(*) filter (where status = 'completed') as completed,
-           count(*) filter (where status = 'unavailable') as unavailable,
-           count(*) filter (where status = 'failed') as failed,
-           sum(records_added) as records
-    from changed group by job
-  ) c
-  where p.job = c.job
+  insert into job_progress as p (job, seq, resolved, completed, unavailable, failed, records)
+  select job, $32::int,
+         sum(first_resolved),
+         count(*) filter (where status = 'completed'),
+         count(*) filter (where status = 'unavailable'),
+         count(*) filter (where status = 'failed'),
+         sum(records_added)
+  from changed group by job
+  on conflict (job) do update
+    set seq = p.seq + excluded.seq,
+        resolved = p.resolved + excluded.resolved,
+        completed = p.completed + excluded.completed,
+        unavailable = p.unavailable + excluded.unavailable,
+        failed = p.failed + excluded.failed,
+        records = p.records + excluded.records
 ),
 failures as (
   insert into job_failure (job, class, count)
