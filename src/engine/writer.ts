@@ -3,8 +3,8 @@ import type { Pool, PoolClient } from '../store/database.js'
 import { type RepoStep, StepBatch } from '../store/steps.js'
 
 /**
- * Gathers steps of many repos into statements: one goes out when it holds enough rows or has waited long
- * enough. Two connections keep both cores of a small server busy; a third adds nothing.
+ * Gathers steps of many repos into statements: one goes out when it holds enough rows, or has waited long enough and
+ * can be sent at once. Two connections keep both cores of a small server busy; a third adds nothing.
  */
 
 const CONNECTIONS = 2
@@ -28,6 +28,8 @@ export class Writer {
   readonly #full: Waiting[] = []
   #filling: Waiting | null = null
   #timer: NodeJS.Timeout | null = null
+  /** Whether the steps being gathered have waited long enough. They gather more of them while nothing can be sent. */
+  #isDue = false
   #writing = 0
   /** In batches that are full, or under way. */
   #waitingBytes = 0
@@ -60,7 +62,7 @@ export class Writer {
     const { batch } = filling
     if (batch.rows >= ROWS_MAX || batch.steps.length >= STEPS_MAX || batch.valueBytes >= BYTES_MAX)
       this.#close()
-    else this.#timer ??= setTimeout(() => this.#close(), WAIT_MS)
+    else if (!this.#isDue) this.#timer ??= setTimeout(() => this.#comeDue(), WAIT_MS)
     return settled
   }
 
@@ -92,20 +94,34 @@ export class Writer {
     }
   }
 
+  #comeDue(): void {
+    this.#timer = null
+    this.#isDue = true
+    this.#pump()
+  }
+
   #close(): void {
+    this.#conclude()
+    this.#pump()
+  }
+
+  /** The steps gathered so far are a batch; the next ones belong to another. */
+  #conclude(): void {
     if (this.#timer) clearTimeout(this.#timer)
     this.#timer = null
+    this.#isDue = false
     if (this.#filling) {
       this.#waitingBytes += this.#filling.batch.valueBytes
       this.#full.push(this.#filling)
     }
     this.#filling = null
-    this.#pump()
   }
 
   #pump(): void {
-    while (this.#writing < CONNECTIONS && this.#full.length > 0) {
-      const next = this.#full.shift()!
+    while (this.#writing < CONNECTIONS) {
+      if (this.#isDue && this.#full.length === 0) this.#conclude()
+      const next = this.#full.shift()
+      if (!next) return
       this.#writing += 1
       void this.#send(next).finally(() => {
         this.#writing -= 1

@@ -27,6 +27,8 @@ let job: TestJob
 let host: HostClaim
 let writer: Writer
 let written: string[]
+/** Batches sent and ended so far. */
+let sent: number
 /** Connections taken from the pool since the writer was made, and the most at the same time. */
 let taken: { total: number; most: number }
 
@@ -50,7 +52,14 @@ beforeEach(async () => {
   job = await addJob(store, { repos: didsOf(1_100) })
   host = await drive(store.db)
   written = []
-  writer = new Writer(store.pool, (steps) => written.push(...steps.map(({ did }) => did)))
+  sent = 0
+  writer = new Writer(
+    store.pool,
+    (steps) => written.push(...steps.map(({ did }) => did)),
+    () => {
+      sent += 1
+    },
+  )
   taken = { total: 0, most: 0 }
 })
 
@@ -164,6 +173,23 @@ test('full batches wait while two others are being written, however many there a
   })
   expect(new Set(await Promise.all(batches))).toEqual(new Set([true]))
   expect(written.sort()).toEqual(didsOf(12))
+})
+
+test('steps go on being gathered while two batches are being written', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  const { steps } = await whileHostIsHeld(async () => {
+    const steps = [end(0, 1_000), end(1, 1_000)].map((each) => writer.write(each))
+    await waitingBackends(store, 2)
+    for (const index of [2, 3, 4]) {
+      steps.push(writer.write(end(index)))
+      vi.advanceTimersByTime(40)
+    }
+    return { steps }
+  })
+  expect(new Set(await Promise.all(steps))).toEqual(new Set([true]))
+  // The third one has all that came meanwhile.
+  expect(sent).toBe(3)
+  expect(written.sort()).toEqual(didsOf(5))
 })
 
 test('a connection that dies in the middle of a batch fails its steps; later ones are written', async () => {
