@@ -4,11 +4,14 @@ import { type RepoStep, StepBatch } from '../store/steps.js'
 
 /**
  * Gathers steps of many repos into statements: one goes out when it holds enough rows, or has waited long enough and
- * can be sent at once. Two connections keep both cores of a small server busy; a third adds nothing.
+ * can be sent at once. Two connections keep both cores of a small server busy; a third adds nothing. A row is the
+ * cheaper the more go out together, so the second one is for more than the first can take.
  */
 
 const CONNECTIONS = 2
-const ROWS_MAX = 1_000
+/** Enough while nothing is being written, and at most. */
+const ROWS_ENOUGH = 1_000
+const ROWS_MAX = 2_000
 const STEPS_MAX = 1_000
 const BYTES_MAX = 8 * 1024 * 1024
 const WAIT_MS = 40
@@ -61,8 +64,9 @@ export class Writer {
     filling.batch.add(step)
     const { batch } = filling
     if (batch.rows >= ROWS_MAX || batch.steps.length >= STEPS_MAX || batch.valueBytes >= BYTES_MAX)
-      this.#close()
+      this.#conclude()
     else if (!this.#isDue) this.#timer ??= setTimeout(() => this.#comeDue(), WAIT_MS)
+    this.#pump()
     return settled
   }
 
@@ -100,9 +104,9 @@ export class Writer {
     this.#pump()
   }
 
-  #close(): void {
-    this.#conclude()
-    this.#pump()
+  /** Whether the steps gathered so far are to go out, now that they can. */
+  get #isEnough(): boolean {
+    return this.#isDue || (this.#writing === 0 && (this.#filling?.batch.rows ?? 0) >= ROWS_ENOUGH)
   }
 
   /** The steps gathered so far are a batch; the next ones belong to another. */
@@ -119,7 +123,7 @@ export class Writer {
 
   #pump(): void {
     while (this.#writing < CONNECTIONS) {
-      if (this.#isDue && this.#full.length === 0) this.#conclude()
+      if (this.#full.length === 0 && this.#isEnough) this.#conclude()
       const next = this.#full.shift()
       if (!next) return
       this.#writing += 1

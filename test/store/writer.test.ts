@@ -178,7 +178,7 @@ test('full batches wait while two others are being written, however many there a
 test('steps go on being gathered while two batches are being written', async () => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
   const { steps } = await whileHostIsHeld(async () => {
-    const steps = [end(0, 1_000), end(1, 1_000)].map((each) => writer.write(each))
+    const steps = [end(0, 1_000), end(1, 2_000)].map((each) => writer.write(each))
     await waitingBackends(store, 2)
     for (const index of [2, 3, 4]) {
       steps.push(writer.write(end(index)))
@@ -190,6 +190,18 @@ test('steps go on being gathered while two batches are being written', async () 
   // The third one has all that came meanwhile.
   expect(sent).toBe(3)
   expect(written.sort()).toEqual(didsOf(5))
+})
+
+test('up to 2,000 rows are gathered while one batch is being written', async () => {
+  const { steps } = await whileHostIsHeld(async () => {
+    const steps = [writer.write(end(0, 1_000))]
+    await waitingBackends(store)
+    for (const index of [1, 2, 3, 4]) steps.push(writer.write(end(index, 500)))
+    await waitingBackends(store, 2)
+    return { steps }
+  })
+  expect(new Set(await Promise.all(steps))).toEqual(new Set([true]))
+  expect(sent).toBe(2)
 })
 
 test('a connection that dies in the middle of a batch fails its steps; later ones are written', async () => {
