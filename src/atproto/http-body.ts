@@ -26,6 +26,7 @@ export class BodyCollector {
   readonly #maxBytes: number
   #buffer: Buffer = EMPTY
   #length = 0
+  #expected = 0
 
   /** @param maxBytes the most that `push` takes in all */
   constructor(maxBytes: number) {
@@ -35,6 +36,11 @@ export class BodyCollector {
   /** Bytes taken so far. */
   get length(): number {
     return this.#length
+  }
+
+  /** The body is said to be so large: it takes no more room than that until it turns out to be larger. */
+  expect(bytes: number): void {
+    this.#expected = bytes
   }
 
   /** @returns false, and takes nothing, when the body would grow too large */
@@ -58,7 +64,8 @@ export class BodyCollector {
 
   #grow(needed: number): void {
     const doubled = Math.max(FIRST_ALLOCATION_BYTES, this.#buffer.length * 2, needed)
-    const grown = Buffer.allocUnsafeSlow(Math.min(doubled, this.#maxBytes))
+    const enough = needed <= this.#expected ? this.#expected : this.#maxBytes
+    const grown = Buffer.allocUnsafeSlow(Math.min(doubled, enough))
     this.#buffer.copy(grown, 0, 0, this.#length)
     this.#buffer = grown
   }

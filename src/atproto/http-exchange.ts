@@ -1,4 +1,3 @@
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Dispatcher } from 'undici'
 import { type BodyBudget, type BodyShare, FREE_BYTES } from './body-budget.js'
 import { BodyCollector, type BodyRoom, decodeBody, isKnownCoding } from './http-body.js'
@@ -58,10 +57,8 @@ export async function exchange(
   )
   try {
     const received = await promise
-    // Undici frees a connection one turn of the event loop after its response. A caller that went on at once would
-    // find it busy and open a second one.
-    await nextTurn()
-    return request.sink ? received : await decoded(received, request, receiver)
+    const isPlain = request.sink !== undefined || codingOf(received.headers) === 'identity'
+    return isPlain ? received : await decoded(received, request, receiver)
   } finally {
     receiver.letGo()
   }
@@ -152,12 +149,14 @@ class Receiver implements Dispatcher.DispatchHandler, BodyRoom {
     this.#status = status
     this.#headers = joined(headers)
     const coding = codingOf(this.#headers)
+    const announced = Number(this.#headers['content-length'] ?? 0)
     const { sink, maxBytes } = this.#request
     const isKnown = sink ? isStreamedCoding(coding) : isKnownCoding(coding)
-    if (Number(this.#headers['content-length'] ?? 0) > maxBytes) this.#tooLarge()
+    if (announced > maxBytes) this.#tooLarge()
     else if (!isKnown) this.#fail('bad-response', `a coding nobody asked for: ${coding.slice(0, 60)}`)
     else {
       if (sink) this.#openStream(sink, coding)
+      else this.#body.expect(announced)
       this.#watchRate()
     }
   }
@@ -295,7 +294,10 @@ class Receiver implements Dispatcher.DispatchHandler, BodyRoom {
   }
 
   #answer(body: Buffer): void {
-    this.#resolve({ status: this.#status, headers: this.#headers, body })
+    const response = { status: this.#status, headers: this.#headers, body }
+    // Undici frees a connection one turn of the event loop after its response, which it counts from when we have
+    // returned. A caller that went on at once would find it busy and open a second one.
+    queueMicrotask(() => setImmediate(this.#resolve, response))
   }
 
   /** @returns false when it was settled before */
@@ -313,7 +315,8 @@ class Receiver implements Dispatcher.DispatchHandler, BodyRoom {
 export function joined(headers: Record<string, string | string[] | undefined>): Record<string, string> {
   // Without a prototype, so that `headers[name]` never finds what the host did not send.
   const record: Record<string, string> = Object.create(null)
-  for (const [name, value] of Object.entries(headers)) {
+  for (const name in headers) {
+    const value = headers[name]
     if (value !== undefined) record[name] = typeof value === 'string' ? value : value.join(', ')
   }
   return record
