@@ -1,5 +1,5 @@
 import { coveredCounts } from '../jobs/covers.js'
-import { revsFor, type StandingReceipt, standingReceipts } from '../store/host-revs.js'
+import { type NamedRev, revsFor, type StandingReceipt, standingReceipts } from '../store/host-revs.js'
 import type { RunningJob } from '../store/jobs.js'
 import { type DueRepo, dueRepos, storedOf } from '../store/repos.js'
 import type { EngineContext } from './context.js'
@@ -12,7 +12,7 @@ export interface KnownRepo extends DueRepo {
   /** Receipts that may still hold, the best first. */
   readonly receipts: readonly StandingReceipt[]
   /** The rev that the host's own listing names, if it has since the job began. */
-  readonly listedRev: string | undefined
+  readonly listed: NamedRev | undefined
   /** Records of the collections wanted by an earlier receipt. */
   readonly lastRecords: number | undefined
 }
@@ -76,7 +76,7 @@ export class DueQueue {
     const revOf = await revsFor(this.#ctx.db, { host: this.#host, job, repos })
     return found.map((repo) => {
       const receipts = receiptsOf.get(repo.repo) ?? []
-      return { ...repo, receipts, listedRev: revOf.get(repo.repo), lastRecords: this.#recordsIn(receipts) }
+      return { ...repo, receipts, listed: revOf.get(repo.repo), lastRecords: this.#recordsIn(receipts) }
     })
   }
 
@@ -89,4 +89,4 @@ export class DueQueue {
   }
 }
 
-const NOTHING_KNOWN = { receipts: [], listedRev: undefined, lastRecords: undefined }
+const NOTHING_KNOWN = { receipts: [], listed: undefined, lastRecords: undefined }

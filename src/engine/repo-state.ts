@@ -34,12 +34,15 @@ export class RepoState {
   #progress: Progress | null
   #hasRows: boolean
   #hasSignedRows: boolean
+  /** Nothing of it was asked for before, in this turn of the repo. */
+  readonly #beganAt: number
   /** Until the last reading given is durable, or not to be had. */
   #storing: Promise<void> = Promise.resolve()
 
   constructor(ctx: EngineContext, assignment: Assignment) {
     this.#ctx = ctx
     this.#assignment = assignment
+    this.#beganAt = ctx.now()
     this.#records = assignment.repo.records
     this.#progress = assignment.repo.progress as Progress | null
     this.#hasRows = this.#progress !== null
@@ -76,14 +79,15 @@ export class RepoState {
       return
     }
     const receipt = { scope: this.#assignment.job.scope, counts: progress.counts, ...this.#proofOf(progress) }
-    const step = this.#step({ ...content, status: 'completed', receipt })
+    const step = this.#step({ ...content, status: 'completed', receipt, aliveAt: this.#aliveAt })
     if (progress.replaces) await this.#replace(step, progress, ids)
     else await this.#send(step)
     this.#tell('repo.completed', { records: progress.records, method: content.method, level: progress.level })
   }
 
   /** Completes the repo with an earlier verdict, which still holds. */
-  async unchanged({ receipt, counts, unreadable, unreadableFirst }: StandingVerdict): Promise<void> {
+  async unchanged(verdict: StandingVerdict): Promise<void> {
+    const { receipt, counts, unreadable, unreadableFirst, namedAt } = verdict
     const { rev, level, dataCid } = receipt
     const { scope } = this.#assignment.job
     const records = Object.values(counts).reduce((sum, count) => sum + count, 0)
@@ -94,6 +98,7 @@ export class RepoState {
       rev,
       records,
       receipt: { scope, rev, dataCid, counts, unreadable, unreadableFirst: unreadableFirst ?? [] },
+      aliveAt: namedAt ?? this.#aliveAt,
     })
     this.#tell('repo.completed', { records, method: 'unchanged', level })
   }
@@ -119,6 +124,10 @@ export class RepoState {
     await this.#storing
     await weakenRecords(this.#ctx.db, { host: claim.host, epoch: claim.epoch }, repo.repo)
     this.#hasSignedRows = false
+  }
+
+  get #aliveAt(): Date {
+    return this.#ctx.clock.toDatabase(this.#beganAt)
   }
 
   #proofOf(

@@ -11,6 +11,8 @@ export interface StandingVerdict {
   readonly counts: Readonly<Record<string, number>>
   readonly unreadable: number
   readonly unreadableFirst: StandingReceipt['unreadableFirst']
+  /** When the host's listing named the rev, by the database's clock; absent where the host was asked for it. */
+  readonly namedAt?: Date
 }
 
 /**
@@ -20,15 +22,16 @@ export interface StandingVerdict {
  */
 export async function standingVerdict(assignment: Assignment): Promise<StandingVerdict | null> {
   const { repo, query } = assignment
-  const { receipts, listedRev } = repo
+  const { receipts, listed } = repo
   // What is half read has moved, or was never there.
   if (repo.progress !== null) return null
   const verdicts = receipts.flatMap((receipt) => verdictOf(assignment, receipt) ?? [])
   if (verdicts.length === 0) return null
-  const rev = listedRev ?? (await getLatestCommit(query, repo.did)).rev
+  const rev = listed?.rev ?? (await getLatestCommit(query, repo.did)).rev
   // Where the repo has been further on, this is an old picture of it.
   if (repo.lastRev !== null && rev < repo.lastRev) return null
-  return verdicts.find(({ receipt }) => receipt.rev === rev) ?? null
+  const verdict = verdicts.find(({ receipt }) => receipt.rev === rev)
+  return verdict ? { ...verdict, ...(listed && { namedAt: listed.at }) } : null
 }
 
 function verdictOf({ job }: Assignment, receipt: StandingReceipt): StandingVerdict | null {

@@ -316,6 +316,13 @@ export async function settleRevs(trx: Trx, host: number, repos: readonly number[
   return Number(numAffectedRows)
 }
 
+/** A rev that a host has named. */
+export interface NamedRev {
+  readonly rev: string
+  /** When it was asked, for the last time, by the database's clock. */
+  readonly at: Date
+}
+
 /**
  * The revs of repos that a host has named for a job: since after the job had begun, so that nothing which has
  * happened between the two is missed by whoever goes on from where the relays stood then.
@@ -323,15 +330,15 @@ export async function settleRevs(trx: Trx, host: number, repos: readonly number[
 export async function revsFor(
   db: Db,
   { host, job, repos }: { host: number; job: number; repos: readonly number[] },
-): Promise<Map<number, string>> {
-  const { rows } = await sql<{ repo: number; rev: string }>`
-    select named.repo, named.rev
+): Promise<Map<number, NamedRev>> {
+  const { rows } = await sql<NamedRev & { repo: number }>`
+    select named.repo, named.rev, named.seen_at as at
     from repo_rev named
     where named.repo = any(${repos}::bigint[]) and named.host = ${host}
       and named.seen_at >= (
         select l.began_at from rev_listing l where l.host = ${host} and ${job}::int = any(l.jobs)
       )`.execute(db)
-  return new Map(rows.map(({ repo, rev }) => [repo, rev]))
+  return new Map(rows.map(({ repo, rev, at }) => [repo, { rev, at }]))
 }
 
 /** A receipt that may stand for another wish; its scope says for which. */

@@ -12,15 +12,15 @@ const UNLESS_STORED = `on conflict (repo, collection, rkey) do update
  * The statement that writes a batch of steps. Its parts run in this order, each taking its locks in one order,
  * so that no two batches wait for each other: hosts, records, jobs, repos of jobs, failures, receipts, accounts.
  *
- * Parameters: $1 to $26 the steps as columns, $27 to $31 their records as columns (n: the number of the step,
- * from 1), $32 how many steps there are. Gives the numbers of the steps that took effect.
+ * Parameters: $1 to $27 the steps as columns, $28 to $32 their records as columns (n: the number of the step,
+ * from 1), $33 how many steps there are. Gives the numbers of the steps that took effect.
  */
 export const WRITE_STEPS = `
 -- Expanded side by side in the list of what is selected, arrays are not first copied into a table each, which is a
 -- sixth of what a batch of small repos costs.
 with step as materialized (
   select
-    generate_series(1, $32::int) as n, unnest($1::int[]) as job, unnest($2::text[]) as did,
+    generate_series(1, $33::int) as n, unnest($1::int[]) as job, unnest($2::text[]) as did,
     unnest($3::bigint[]) as repo, unnest($4::int[]) as host, unnest($5::bigint[]) as epoch,
     unnest($6::text[]) as status, unnest($7::int[]) as moved_to, unnest($8::int[]) as first_resolved,
     unnest($9::text[]) as method, unnest($10::text[]) as failure, unnest($11::text[]) as reason,
@@ -29,7 +29,7 @@ with step as materialized (
     unnest($18::text[]) as level, unnest($19::text[]) as rev, unnest($20::int[]) as scope,
     unnest($21::text[]) as data_cid, unnest($22::text[]) as counts, unnest($23::int[]) as unreadable,
     unnest($24::text[]) as unreadable_first, unnest($25::timestamptz[]) as read_from,
-    unnest($26::bigint[]) as reading
+    unnest($26::bigint[]) as reading, unnest($27::timestamptz[]) as alive_at
 ),
 -- Sharing the host rows to the commit holds off whoever wants to raise an epoch; the order prevents deadlock.
 held as materialized (
@@ -52,8 +52,8 @@ wanted as (
   select distinct on (live.repo, r.collection, r.rkey collate "C")
     live.repo, r.collection, r.rkey, live.level::proof_level, r.cid, live.rev, r.value
   from (
-    select unnest($27::int[]) as n, unnest($28::int[]) as collection, unnest($29::text[]) as rkey,
-           unnest($30::text[]) as cid, unnest($31::json[]) as value
+    select unnest($28::int[]) as n, unnest($29::int[]) as collection, unnest($30::text[]) as rkey,
+           unnest($31::text[]) as cid, unnest($32::json[]) as value
   ) r
   join live on live.n = r.n
   order by live.repo, r.collection, r.rkey collate "C",
@@ -92,13 +92,13 @@ changed as (
   -- All that a receipt needs, too: joining live again would compare every step with every other one.
   returning live.n, r.job, r.status, r.failure, r.reason, r.method, r.records, live.first_resolved, live.records_added,
             live.repo, live.host, live.level, live.rev, live.scope, live.data_cid, live.counts,
-            live.unreadable, live.unreadable_first, live.read_from, live.reading
+            live.unreadable, live.unreadable_first, live.read_from, live.reading, live.alive_at
 ),
 -- The row is always there. It has been changed since the statement began whenever another batch of the job is under
 -- way: then an update has every part of the statement made ready once more, to look at the row afresh.
 counted as (
   insert into job_progress as p (job, seq, resolved, completed, unavailable, failed, records)
-  select job, $32::int,
+  select job, $33::int,
          sum(first_resolved),
          count(*) filter (where status = 'completed'),
          count(*) filter (where status = 'unavailable'),
@@ -123,7 +123,7 @@ failures as (
 found as (
   insert into reading_page (job, repo, reading, collection, rkeys)
   select changed.job, changed.repo, changed.reading, r.collection, array_agg(r.rkey)
-  from unnest($27::int[], $28::int[], $29::text[]) as r (n, collection, rkey)
+  from unnest($28::int[], $29::int[], $30::text[]) as r (n, collection, rkey)
   join changed on changed.n = r.n
   where (select count(reading) from changed) > 0 and changed.reading is not null
   group by changed.job, changed.repo, changed.reading, r.collection
@@ -147,13 +147,16 @@ receipts as (
     where excluded.level >= receipt.level and (receipt.rev is null or excluded.rev is null or excluded.rev >= receipt.rev)
 ),
 -- What is now known of the accounts themselves, for whoever was told otherwise. That one is well again matters only
--- where it was not: looked up one by one, because a join may read all of them for every batch.
+-- where it was not, before: a page that was asked for earlier may be written later. Looked up one by one, because a join
+-- may read all of them for every batch.
 accounts as (
   insert into account_state (repo, reason, seen_at, untold, unpurged)
   select distinct on (repo) repo, reason, now(), true, coalesce(reason in ('deleted', 'tombstoned'), false)
   from changed
   where status = 'unavailable'
-     or status = 'completed' and (select a.reason from account_state a where a.repo = changed.repo) is not null
+     or status = 'completed' and (
+       select a.reason from account_state a where a.repo = changed.repo and a.seen_at < changed.alive_at
+     ) is not null
   order by repo, n desc
   on conflict (repo) do update
     set reason = excluded.reason, seen_at = excluded.seen_at, unpurged = excluded.unpurged,

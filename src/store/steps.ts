@@ -71,6 +71,8 @@ export interface RepoStep {
   readonly rows: readonly RecordRow[]
   /** The reading under which the keys of `rows` are kept until its end; absent where nobody will ask for them. */
   readonly reading?: number
+  /** A moment, by the database's clock, at which the account was still there. Of steps that complete a repo. */
+  readonly aliveAt?: Date
   readonly receipt?: ReceiptRow
 }
 
@@ -173,6 +175,7 @@ export class StepBatch {
       textArray(steps.map((s) => listText(s.receipt?.unreadableFirst ?? []))),
       timestampArray(steps.map((s) => s.receipt?.readFrom ?? null)),
       bigintArray(steps.map((s) => s.reading ?? null)),
+      timestampArray(steps.map((s) => s.aliveAt ?? null)),
       this.#ordinals.toParameter(),
       this.#collections.toParameter(),
       this.#rkeys.toParameter(),

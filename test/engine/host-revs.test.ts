@@ -88,7 +88,7 @@ async function read(
 async function revs(...numbers: number[]) {
   const repos = numbers.map((number) => job.repos.get(didOf(number))!)
   const found = await revsFor(store.db, { host: host.host, job: job.key, repos })
-  return repos.map((repo) => found.get(repo) ?? null)
+  return repos.map((repo) => found.get(repo)?.rev ?? null)
 }
 
 describe('the revs of a host', () => {

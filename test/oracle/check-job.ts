@@ -184,19 +184,15 @@ async function checkRecords(
   run: Run,
   { id, scope, backfill }: RunJob,
   listed: readonly RepoView[],
-  { shelves, withheld, contested }: StoredPicture,
+  { shelves, withheld }: StoredPicture,
 ): Promise<string[]> {
   const records = await collectRecords(backfill(), { job: id, limit: 1_000 })
   // The client makes objects of links and bytes.
   const plain = records.map(({ uri, cid, value }) => ({ uri, cid, value: lexToJson(value as LexValue) }))
-  const given = new Set(plain.map(({ uri }) => didOf(uri)))
-  const isGiven = (did: string) => !withheld.has(did) && (!contested.has(did) || given.has(did))
   // What another job has read of it since is given, too.
   const expected = listed
-    .filter(({ status, did }) => status === 'completed' && scope.accounts.has(did) && isGiven(did))
+    .filter(({ status, did }) => status === 'completed' && scope.accounts.has(did) && !withheld.has(did))
     .flatMap(({ did }) => scope.collections.map((collection) => shelves.get(shelfName(did, collection))!))
     .flatMap((shelf) => recordsIn(run, shelf, shelf.edition!))
   return differencesOf('delivered', plain, expected)
 }
-
-const didOf = (uri: string) => uri.split('/', 3)[2]!

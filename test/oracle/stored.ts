@@ -28,8 +28,6 @@ export interface StoredPicture {
   readonly gone: ReadonlySet<string>
   /** Accounts that are known to be unavailable: nothing is given of them. */
   readonly withheld: ReadonlySet<string>
-  /** Accounts that may be taken for unavailable or not: all is given of them, or nothing. */
-  readonly contested: ReadonlySet<string>
   /** Repos of each job, by the job's number. */
   readonly told: ReadonlyMap<number, ReadonlyMap<string, Told>>
 }
@@ -67,24 +65,9 @@ export async function takePicture(run: Run): Promise<StoredPicture> {
   const all = [...told.values()].flatMap((repos) => [...repos.values()])
   const gone = all.filter(({ reason }) => reason === 'deleted' || reason === 'tombstoned')
   // Nobody comes back in this world.
-  const unavailable = all.filter(({ status }) => status === 'unavailable')
-  const contested = unavailable.filter((repo) => isContested(repo, all, run))
-  const withheld = unavailable.filter((repo) => !contested.includes(repo))
+  const withheld = all.filter(({ status }) => status === 'unavailable')
   const didsOf = (repos: readonly Told[]) => new Set(repos.map(({ did }) => did))
-  return { shelves, gone: didsOf(gone), withheld: didsOf(withheld), contested: didsOf(contested), told }
-}
-
-/** Of two that are told at the same time either may have been the last one, ms. */
-const TOLD_TOGETHER_MS = 1_000
-
-/**
- * Whether a job that had its answer before an account went away told of it after the one that found it gone, or at
- * the same time: the account counts then as well again, until it is looked at once more. That such a job is not too
- * late is looked at with what becomes of its repos.
- */
-function isContested({ did, at }: Told, all: readonly Told[], { pace }: Run): boolean {
-  const from = at - pace.atMost(TOLD_TOGETHER_MS)
-  return all.some((other) => other.did === did && other.status === 'completed' && other.at >= from)
+  return { shelves, gone: didsOf(gone), withheld: didsOf(withheld), told }
 }
 
 /**

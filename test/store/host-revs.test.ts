@@ -91,7 +91,7 @@ async function list(minute: number, revs: { did: string; rev: string }[], jobs =
 const repo = (number: number) => job.repos.get(didOf(number))!
 const revsOf = async (numbers: readonly number[], of = job, at = host) => {
   const found = await revsFor(store.db, { host: at.host, job: of.key, repos: numbers.map(repo) })
-  return numbers.map((number) => found.get(repo(number)) ?? null)
+  return numbers.map((number) => found.get(repo(number))?.rev ?? null)
 }
 
 describe('the revs that a host names', () => {

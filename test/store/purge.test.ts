@@ -272,6 +272,25 @@ describe('what becomes of an account later', () => {
     await assertCountersEqualRows(store)
   })
 
+  test('is not undone by a reading of which nothing was asked for since', async () => {
+    const slow = await addJob(store, { repos: [ADA, BEA], collections: [POST] })
+    const aliveAt = new Date()
+    await news(ADA, { status: 'unavailable', reason: 'takendown' })
+    await news(BEA, { status: 'unavailable', reason: 'deleted' })
+    for (const did of [ADA, BEA]) {
+      await writeSteps(store, completion(slow, did, host, posts(slow, 'a'), { aliveAt }))
+    }
+    expect(await outcomes(slow)).toEqual([
+      [ADA, 'takendown'],
+      [BEA, 'deleted'],
+    ])
+    await completeJob(store.db, slow.key)
+    while (await purgeAccounts(store.db, 2)) {}
+    expect(await uris()).toEqual([`${ADA}/${POST}/a`])
+    await news(ADA, 'well')
+    expect(await outcomes(slow)).toContainEqual([ADA, 'completed'])
+  })
+
   test('is told in portions, of any number of jobs', async () => {
     const jobs = [
       await ended([ADA, BEA], (of) => posts(of, 'a')),
