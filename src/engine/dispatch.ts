@@ -27,8 +27,11 @@ const POLL_MS = 500
 const COMPLETE_AGAIN_MS = 500
 const COMPLETE_TRIES = (HEARTBEAT_SECONDS * 1_000) / COMPLETE_AGAIN_MS
 
-/** An upper bound only: a task ends by itself after a while, and says so by its heartbeat until then. */
-const EXPIRE_SECONDS = 3_600
+/**
+ * An upper bound only: a task ends by itself after a while, and says so by its heartbeat until then. Longer than any
+ * reading takes that has to be made in one go: whoever is found to have expired would begin it anew.
+ */
+const EXPIRE_SECONDS = 24 * 3_600
 
 interface UnderWay {
   readonly id: string
@@ -66,13 +69,15 @@ export class Dispatch {
   /** Makes the queues, if they are not there yet. */
   async prepare(): Promise<void> {
     for (const name of TASKS) {
-      await this.#boss.createQueue(name, {
-        policy: 'exclusive',
+      const settings = {
         retryLimit: 0,
         heartbeatSeconds: HEARTBEAT_SECONDS,
         expireInSeconds: EXPIRE_SECONDS,
         deleteAfterSeconds: 60,
-      })
+      }
+      await this.#boss.createQueue(name, { policy: 'exclusive', ...settings })
+      // One that is there keeps the settings that it was made with.
+      await this.#boss.updateQueue(name, settings)
     }
   }
 
@@ -100,7 +105,8 @@ export class Dispatch {
   /** Asks that somebody works on each of these keys. One that waits already is not asked for twice. */
   async wake(kind: TaskKind, keys: Iterable<number>): Promise<void> {
     const jobs: { data: { key: number }; singletonKey: string }[] = []
-    for (const key of new Set(keys)) {
+    // In one order: two that insert the same keys at the same time wait for each other's.
+    for (const key of [...new Set(keys)].sort((one, other) => one - other)) {
       const running = this.#underWay[kind].get(key)
       if (running) running.again = true
       else jobs.push({ data: { key }, singletonKey: String(key) })
