@@ -107,8 +107,9 @@ function mayHaveMoved(error: unknown, triesLeft: number): error is PerhapsMoved 
 }
 
 /**
- * The host does not have the repo, or not any more, or not as it is by now, or is not there, so perhaps it has moved: an account that
- * moves is deactivated or deleted where it was, or should be. The directory is asked before this is a verdict.
+ * The host does not have the repo, or not any more, or not as it is by now, or is not there, so perhaps it has moved: an
+ * account that moves is deactivated or deleted where it was, or should be. The directory is asked before this is a
+ * verdict.
  */
 async function follow(
   ctx: EngineContext,

@@ -176,8 +176,8 @@ export async function jobsToRequeue(db: Db): Promise<number[]> {
 
 /**
  * Queues a portion of a job's failed repos again, with all their tries. What was stored of one whose failure may go
- * away by itself counts: it goes on there. One whose host was given up is looked up again. Any number of processes may do so at once. Of a job that has been cancelled
- * meanwhile the rest stays as it is.
+ * away by itself counts: it goes on there. One whose host was given up is looked up again. Any number of processes may
+ * do so at once. Of a job that has been cancelled meanwhile the rest stays as it is.
  * @param limit how many at once: others want the job's counters too
  * @returns whether there may be more
  */
