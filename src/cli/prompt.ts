@@ -14,9 +14,10 @@ export async function askSecret(
   input: NodeJS.ReadStream = process.stdin,
   output: NodeJS.WriteStream = process.stderr,
 ): Promise<string> {
-  output.write(question)
+  // Before anybody is asked: what is typed sooner would be shown, and Ctrl-C be taken by the terminal.
   input.setRawMode(true)
   input.setEncoding('utf8')
+  output.write(question)
   try {
     return await readLine(input)
   } finally {
