@@ -27,11 +27,15 @@ const REVIVE_PAUSE_MS_MAX = 60_000
 export async function openConfiguredStore(config: Config, tell: Tell): Promise<Store> {
   const { url, dataDirectory, connections } = config.database
   const embedded = url === null ? await startEmbedded(dataDirectory, tell) : null
+  let closed: Promise<void> | undefined
   const store = openStore({
     url: url ?? embedded!.url,
     connections,
     applicationName: 'aquifer',
-    onError: (error) => tell('database.connection-lost', { err: error }),
+    onError: (error) => {
+      // A connection that is just being closed may see the server go: no news to anybody.
+      if (closed === undefined) tell('database.connection-lost', { err: error })
+    },
   })
   const failed = async (error: unknown) => {
     await store[Symbol.asyncDispose]()
@@ -49,7 +53,6 @@ export async function openConfiguredStore(config: Config, tell: Tell): Promise<S
     await store[Symbol.asyncDispose]()
     await current.release()
   }
-  let closed: Promise<void> | undefined
   return {
     ...store,
     [Symbol.asyncDispose]: () => {
