@@ -28,5 +28,5 @@ EXPOSE 3000 9464
 # A worker has no other port than the one for metrics, where the health check answers too.
 HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=4 \
   CMD node -e "fetch('http://127.0.0.1:' + (Number(process.env.METRICS_PORT) || process.env.PORT) + '/xrpc/_health').then(({ ok }) => process.exit(ok ? 0 : 1), () => process.exit(1))"
-ENTRYPOINT ["node", "--max-semi-space-size=32", "bin/aquifer.js"]
+ENTRYPOINT ["node", "--max-semi-space-size=32", "--heap-growing-percent=100", "bin/aquifer.js"]
 CMD ["serve"]

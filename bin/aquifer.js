@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --max-semi-space-size=32
+#!/usr/bin/env -S node --max-semi-space-size=32 --heap-growing-percent=100
 // Checked before anything else is loaded: on an older Node the imports themselves crash.
 // Written so that an old Node can read it.
 var MINIMUM = [22, 19]
