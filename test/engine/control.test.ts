@@ -364,7 +364,12 @@ test('the details of a finished job go away, and those of a running one do not',
   expect(await refusal(backfill.deleteJobDetails({ job }))).toMatchObject({ error: 'InvalidState' })
   expect((await backfill.deleteAllJobDetails()).data).toEqual({ jobs: 0, deletedRepos: 0 })
   page.release()
-  const ended = await finished(backfill, job)
+  await finished(backfill, job)
+  // Made a moment after the end.
+  const ended = await eventually(
+    async () => (await backfill.getJobStatus({ job })).data,
+    ({ manifest }) => manifest !== undefined,
+  )
   expect((await backfill.deleteJobDetails({ job })).data).toEqual({ deletedRepos: 3 })
   expect((await backfill.deleteJobDetails({ job })).data).toEqual({ deletedRepos: 0 })
   for (const call of [
