@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Dispatcher } from 'undici'
 import { type BodyBudget, type BodyShare, FREE_BYTES } from './body-budget.js'
 import { BodyCollector, type BodyRoom, decodeBody, isKnownCoding } from './http-body.js'
@@ -57,8 +58,10 @@ export async function exchange(
   )
   try {
     const received = await promise
-    const isPlain = request.sink !== undefined || codingOf(received.headers) === 'identity'
-    return isPlain ? received : await decoded(received, request, receiver)
+    // Undici frees a connection one turn of the event loop after its response. A caller that went on at once would
+    // find it busy and open a second one.
+    await nextTurn()
+    return request.sink ? received : await decoded(received, request, receiver)
   } finally {
     receiver.letGo()
   }
@@ -294,10 +297,7 @@ class Receiver implements Dispatcher.DispatchHandler, BodyRoom {
   }
 
   #answer(body: Buffer): void {
-    const response = { status: this.#status, headers: this.#headers, body }
-    // Undici frees a connection one turn of the event loop after its response, which it counts from when we have
-    // returned. A caller that went on at once would find it busy and open a second one.
-    queueMicrotask(() => setImmediate(this.#resolve, response))
+    this.#resolve({ status: this.#status, headers: this.#headers, body })
   }
 
   /** @returns false when it was settled before */
@@ -315,8 +315,7 @@ class Receiver implements Dispatcher.DispatchHandler, BodyRoom {
 export function joined(headers: Record<string, string | string[] | undefined>): Record<string, string> {
   // Without a prototype, so that `headers[name]` never finds what the host did not send.
   const record: Record<string, string> = Object.create(null)
-  for (const name in headers) {
-    const value = headers[name]
+  for (const [name, value] of Object.entries(headers)) {
     if (value !== undefined) record[name] = typeof value === 'string' ? value : value.join(', ')
   }
   return record

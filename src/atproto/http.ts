@@ -7,7 +7,7 @@ import { type ConnectOptions, guardedConnector } from './http-connect.js'
 import type { ExchangeLimits, HttpResponse } from './http-exchange.js'
 import { HttpFailure } from './http-failure.js'
 import { createFetch } from './http-fetch.js'
-import { type Fetching, type FollowContext, type Followed, follow } from './http-follow.js'
+import { type Fetching, type FollowContext, follow } from './http-follow.js'
 import { type Listened, type Listening, listen } from './http-listen.js'
 import type { Sink } from './http-stream.js'
 import type { Exchanged } from './http-watch.js'
@@ -113,14 +113,12 @@ export function createHttpClient(options: HttpOptions, tuning: Partial<HttpTunin
   const watching = { onRequest, onExchanged, onReceived }
   const context: FollowContext = { dispatcher: agent, policy, limits, userAgent, ...watching }
   return {
-    get: (request) => follow(context, request, request.maxRedirects ?? 0).then(responseOf),
+    get: async (request) => (await follow(context, request, request.maxRedirects ?? 0)).response,
     listen: (listening) => listen(context, listening),
     fetch: createFetch((fetching, redirects) => follow(context, fetching, redirects)),
     close: () => agent.destroy(),
   }
 }
-
-const responseOf = ({ response }: Followed) => response
 
 /** Hostnames as the URL parser spells them. */
 function spelled(hostnames: ReadonlySet<string>): ReadonlySet<string> {

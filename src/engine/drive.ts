@@ -316,7 +316,7 @@ class Driver {
     await this.#ctx.writer.room()
   }
 
-  #fetch(queue: DueQueue, due: KnownRepo, hold: AbortSignal, allRead: () => void): Promise<void> {
+  async #fetch(queue: DueQueue, due: KnownRepo, hold: AbortSignal, allRead: () => void): Promise<void> {
     const query = this.#queryUnder(hostQuery, hold)
     const car = this.#queryUnder(hostCar, hold)
     const goesOn = (canGoOnLater: boolean) =>
@@ -325,7 +325,7 @@ class Driver {
       using waiting = new AnySignal(this.#signal, hold)
       await this.#ctx.directoryGate.pass(waiting.signal)
     }
-    return this.#attempt(async () => {
+    await this.#attempt(async () => {
       // Read ahead, it may have been looked at before another job had it fetched.
       const repo = this.#begun.has(due.repo) ? await queue.again(due) : due
       this.#begun.add(due.repo)

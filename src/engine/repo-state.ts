@@ -119,9 +119,9 @@ export class RepoState {
    */
   async weaken(): Promise<void> {
     const { claim, repo } = this.#assignment
-    if (!this.#hasSignedRows && !repo.stored) return
     // What is still on its way would come too late.
     await this.#storing
+    if (!this.#hasSignedRows && !repo.stored) return
     await weakenRecords(this.#ctx.db, { host: claim.host, epoch: claim.epoch }, repo.repo)
     this.#hasSignedRows = false
   }
@@ -203,18 +203,18 @@ export class RepoState {
   }
 
   /** Makes a move with which the reading so far is over, and the keys it found are of no use any more. */
-  #leave(move: Move): Promise<void> {
+  async #leave(move: Move): Promise<void> {
     const step = this.#step(move)
-    if (!this.#keepsKeys) return this.#send(step)
-    return this.#sendWith(step, (client) => forgetReadings(client, step))
+    if (this.#keepsKeys) await this.#sendWith(step, (client) => forgetReadings(client, step))
+    else await this.#send(step)
   }
 
   get #keepsKeys(): boolean {
     return this.#progress?.replaces === true
   }
 
-  #write(move: Move): Promise<void> {
-    return this.#send(this.#step(move))
+  async #write(move: Move): Promise<void> {
+    await this.#send(this.#step(move))
   }
 
   #step(move: Move): RepoStep {

@@ -110,8 +110,7 @@ async function ask(
 /** Parameters as the search of a URL: by hand, because a `URLSearchParams` costs more than the rest of the URL. */
 function searchOf(params: Question['params']): string {
   let search = ''
-  for (const name in params) {
-    const value = params[name]
+  for (const [name, value] of Object.entries(params)) {
     const values = value === undefined ? [] : Array.isArray(value) ? value : [value]
     for (const each of values) {
       search += `${search === '' ? '?' : '&'}${name}=${encodeURIComponent(String(each))}`
