@@ -6,7 +6,7 @@ import { Failure } from './atproto/outcome.js'
 import { Closers } from './closers.js'
 import type { Config } from './config.js'
 import { openDirectoryGate } from './engine/directory.js'
-import { Engine, type EngineOptions } from './engine/engine.js'
+import { Engine, type EngineTuning } from './engine/engine.js'
 import type { Gate } from './engine/gate.js'
 import { createTell, type Logger, type Tell } from './events.js'
 import { listenForScrapes } from './metrics/listener.js'
@@ -23,29 +23,12 @@ import { VERSION } from './version.js'
 const DIRECTORY_WAIT_MS = 8_000
 
 /** What tests put in the place of the world. */
-export interface Overrides {
+export interface Overrides extends EngineTuning {
   readonly now?: () => number
   readonly random?: () => number
   readonly lookup?: LookupFunction
   /** Shorter limits: the real ones take half a minute to show. */
   readonly http?: Partial<HttpTuning>
-  readonly retry?: EngineOptions['retry']
-  /** Whatever waits in rows is taken up no sooner than this. */
-  readonly sweepEveryMs?: number
-  /** Between two looks at what has had its time. */
-  readonly houseEveryMs?: number
-  /** How long a host is parked for the first time. */
-  readonly parkMs?: number
-  /** Between two times that the engine says it is alive, and looks which of its jobs are to stop. */
-  readonly aliveEveryMs?: number
-  /** How long an engine may be silent before it counts as dead. */
-  readonly silentMs?: number
-  /** How long an engine in trouble stands still for the first time. */
-  readonly haltMs?: number
-  /** How long repos wait for the revs of their host. */
-  readonly revsMs?: number
-  /** How long the firehose of a relay may be silent before it counts as quiet. */
-  readonly quietMs?: number
   /** Between two looks at whether the other end of a stream is still there. */
   readonly pingEveryMs?: number
 }
@@ -137,7 +120,7 @@ async function open(
           tell,
           now,
           random,
-          ...pick(overrides),
+          tuning: overrides,
         }),
       )
     : null
@@ -146,22 +129,6 @@ async function open(
   if (metricsPort !== null) opened.use(await listenForScrapes(parts, metricsPort))
   const listening = api ? opened.use(await startServer(parts, overrides.pingEveryMs)) : null
   return { ...parts, server: listening?.server ?? null, [Symbol.asyncDispose]: () => opened.close() }
-}
-
-const pick = (overrides: Overrides) => {
-  const { retry, sweepEveryMs, houseEveryMs, parkMs, aliveEveryMs, silentMs, haltMs, revsMs, quietMs } =
-    overrides
-  return {
-    ...(retry && { retry }),
-    ...(sweepEveryMs !== undefined && { sweepEveryMs }),
-    ...(houseEveryMs !== undefined && { houseEveryMs }),
-    ...(parkMs !== undefined && { parkMs }),
-    ...(aliveEveryMs !== undefined && { aliveEveryMs }),
-    ...(silentMs !== undefined && { silentMs }),
-    ...(haltMs !== undefined && { haltMs }),
-    ...(revsMs !== undefined && { revsMs }),
-    ...(quietMs !== undefined && { quietMs }),
-  }
 }
 
 /**

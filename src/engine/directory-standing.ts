@@ -1,7 +1,7 @@
 import { type HostClaim, type HostStanding, saveHost } from '../store/hosts.js'
 import type { EngineContext } from './context.js'
 import type { Gate } from './gate.js'
-import { giveUpTerm } from './give-up.js'
+import { whyGivenUp } from './give-up.js'
 import { FAILURES_MAX, GOOD, isGood, parkedMs, withVainProbe } from './standing.js'
 
 /**
@@ -49,7 +49,7 @@ export class DirectoryStanding {
 
   get #isGivenUp(): boolean {
     const { unansweredSince } = this.#claim
-    return unansweredSince !== null && unansweredSince <= giveUpTerm(this.#ctx).since
+    return unansweredSince !== null && whyGivenUp(this.#ctx, unansweredSince) !== null
   }
 
   async #save(nextAt: number): Promise<void> {

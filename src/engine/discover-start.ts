@@ -5,7 +5,7 @@ import { deferCursor, type OpenCursor, openCursors, settleCursor } from '../stor
 import { type FailureClass, isRetryable } from '../verdict.js'
 import type { EngineContext } from './context.js'
 import { JobStopped } from './engagements.js'
-import { giveUpTerm } from './give-up.js'
+import { whyGivenUp } from './give-up.js'
 import { SHORT_PAUSE_MS } from './limits.js'
 import { backoffMs } from './retry.js'
 
@@ -68,9 +68,8 @@ async function take(
   } catch (error) {
     if (signal.aborted || error instanceof JobStopped) return
     if (error instanceof RateLimited) {
-      const refusedSince = await ctx.relays.pause(relay, error.until)
-      const { since, why } = giveUpTerm(ctx)
-      if (refusedSince <= since) await goWithout(ctx, job, relay, `host-unavailable: ${why}`)
+      const why = whyGivenUp(ctx, await ctx.relays.pause(relay, error.until))
+      if (why !== null) await goWithout(ctx, job, relay, `host-unavailable: ${why}`)
       else await deferCursor(db, job.key, relay, { attempts, retryAt: error.until })
     } else if (error instanceof Failure) await failed(ctx, job, relay, attempts + 1, error, patient)
     else if (error instanceof NoFirehose) await goWithout(ctx, job, relay, error.message)

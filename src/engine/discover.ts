@@ -8,7 +8,7 @@ import { afterFailedPage, giveUp, postpone, readPage } from './discover-page.js'
 import { takeStartCursors } from './discover-start.js'
 import { JobStopped } from './engagements.js'
 import type { Gate } from './gate.js'
-import { giveUpTerm } from './give-up.js'
+import { whyGivenUp } from './give-up.js'
 import { SHORT_PAUSE_MS, TURN_MS } from './limits.js'
 import { hostQuery } from './session.js'
 import { settleJobs } from './settle.js'
@@ -81,9 +81,8 @@ async function readListing(
   } catch (error) {
     if (signals.stop.aborted || error instanceof JobStopped) return
     if (error instanceof RateLimited) {
-      const refusedSince = await ctx.relays.pause(listing.origin, error.until)
-      const { since, why } = giveUpTerm(ctx)
-      if (refusedSince <= since) await giveUp(ctx, job, at, `host-unavailable: ${why}`)
+      const why = whyGivenUp(ctx, await ctx.relays.pause(listing.origin, error.until))
+      if (why !== null) await giveUp(ctx, job, at, `host-unavailable: ${why}`)
       else await postpone(ctx, job, at, error.until, error.message)
     } else if (error instanceof Failure) await afterFailedPage(ctx, job, at, error)
     else throw error

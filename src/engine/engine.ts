@@ -32,6 +32,27 @@ import { SWEEP_EVERY_MS, sweepUntil } from './sweep.js'
 import { ALIVE_EVERY_MS, JobWatch } from './watch.js'
 import { Writer } from './writer.js'
 
+/** What tests set otherwise, because the real ones take long to show; in milliseconds. */
+export interface EngineTuning {
+  readonly retry?: { readonly repo?: RetryPolicy; readonly listing?: RetryPolicy }
+  /** Whatever waits in rows is taken up no sooner than this. */
+  readonly sweepEveryMs?: number
+  /** Between two looks at what has had its time. */
+  readonly houseEveryMs?: number
+  /** How long a host is parked for the first time. */
+  readonly parkMs?: number
+  /** Between two times that the engine says it is alive, and looks which of its jobs are to stop. */
+  readonly aliveEveryMs?: number
+  /** How long an engine may be silent before it counts as dead. */
+  readonly silentMs?: number
+  /** How long an engine in trouble stands still for the first time. */
+  readonly haltMs?: number
+  /** How long repos wait for the revs of their host. */
+  readonly revsMs?: number
+  /** How long the firehose of a relay may be silent before it counts as quiet. */
+  readonly quietMs?: number
+}
+
 export interface EngineOptions {
   readonly config: Config
   /** Signs the manifests of jobs that have ended. */
@@ -45,15 +66,7 @@ export interface EngineOptions {
   readonly tell: Tell
   readonly now: () => number
   readonly random: () => number
-  readonly sweepEveryMs?: number
-  readonly houseEveryMs?: number
-  readonly parkMs?: number
-  readonly aliveEveryMs?: number
-  readonly silentMs?: number
-  readonly haltMs?: number
-  readonly revsMs?: number
-  readonly quietMs?: number
-  readonly retry?: { readonly repo?: RetryPolicy; readonly listing?: RetryPolicy }
+  readonly tuning: EngineTuning
 }
 
 /** Discoveries that one process takes part in at the same time. */
@@ -102,7 +115,7 @@ export class Engine implements AsyncDisposable {
 
   /** Starts working on every job that runs. The schema must be up to date. */
   static async start(options: EngineOptions): Promise<Engine> {
-    const { config, store, metrics, tell, now } = options
+    const { config, store, metrics, tell, now, tuning } = options
     const boss = new PgBoss({
       db: { executeSql: (text, values) => store.pool.query(text, values as unknown[]) },
       schedule: false,
@@ -117,10 +130,10 @@ export class Engine implements AsyncDisposable {
       store.db,
       (job) => settleStopping(settling, job),
       () => dispatch.held(),
-      options.silentMs,
+      tuning.silentMs,
     )
     const look = () => engagements.report()
-    const firstLookMs = options.haltMs
+    const firstLookMs = tuning.haltMs
     const standstill = new Standstill({ reason: databaseTrouble, look, tell, now, firstLookMs })
     const checkSpool = () => checkSpoolDirectory(config.engine.spoolDirectory)
     const spool = new Standstill({ reason: spoolTrouble, look: checkSpool, tell, now, firstLookMs })
@@ -157,13 +170,13 @@ export class Engine implements AsyncDisposable {
         now,
         random: options.random,
       }),
-      sweepEveryMs: options.sweepEveryMs ?? SWEEP_EVERY_MS,
-      houseEveryMs: options.houseEveryMs ?? HOUSE_EVERY_MS,
-      parkMs: options.parkMs ?? PARKED_MS,
-      quietMs: options.quietMs ?? QUIET_MS,
-      revsMs: options.revsMs ?? REVS_MS,
-      aliveEveryMs: options.aliveEveryMs ?? ALIVE_EVERY_MS,
-      retry: { repo: options.retry?.repo ?? REPO_RETRY, listing: options.retry?.listing ?? LISTING_RETRY },
+      sweepEveryMs: tuning.sweepEveryMs ?? SWEEP_EVERY_MS,
+      houseEveryMs: tuning.houseEveryMs ?? HOUSE_EVERY_MS,
+      parkMs: tuning.parkMs ?? PARKED_MS,
+      quietMs: tuning.quietMs ?? QUIET_MS,
+      revsMs: tuning.revsMs ?? REVS_MS,
+      aliveEveryMs: tuning.aliveEveryMs ?? ALIVE_EVERY_MS,
+      retry: { repo: tuning.retry?.repo ?? REPO_RETRY, listing: tuning.retry?.listing ?? LISTING_RETRY },
       identitiesPaced: options.identities,
     }
     tell('engine.started', { hosts: config.engine.hosts })

@@ -15,6 +15,12 @@ export function giveUpTerm(ctx: Pick<EngineContext, 'config' | 'clock' | 'now'>)
   }
 }
 
+/** Why somebody is given up who has given no good answer since a moment of the database's clock; null while not. */
+export function whyGivenUp(ctx: Parameters<typeof giveUpTerm>[0], unansweredSince: Date): string | null {
+  const { since, why } = giveUpTerm(ctx)
+  return unansweredSince <= since ? why : null
+}
+
 /**
  * Fails the repos of hosts that have given no good answer for long, in every job that runs, so that jobs end.
  * Repos that come to such a host later are tried: it is probed for them.

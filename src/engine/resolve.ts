@@ -14,7 +14,7 @@ import type { EngineContext } from './context.js'
 import { DirectoryStanding } from './directory-standing.js'
 import { type Hold, JobStopped } from './engagements.js'
 import type { Gate } from './gate.js'
-import { giveUpTerm } from './give-up.js'
+import { whyGivenUp } from './give-up.js'
 import { SHORT_PAUSE_MS, TURN_MS } from './limits.js'
 import { provesSince } from './look-up.js'
 import { afterFailure } from './retry.js'
@@ -264,8 +264,8 @@ class Resolver {
    */
   async #limited(job: RunningJob, repo: Unresolved, limited: RateLimited): Promise<Move | null> {
     if (!repo.did.startsWith('did:plc:')) {
-      const { since, why } = giveUpTerm(this.#ctx)
-      if (repo.queuedAt > since) return { status: 'waiting', retryAt: limited.until }
+      const why = whyGivenUp(this.#ctx, repo.queuedAt)
+      if (why === null) return { status: 'waiting', retryAt: limited.until }
       const failed = {
         failure: 'host-unavailable',
         message: `${repo.did}: ${why}`,
